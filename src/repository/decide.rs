@@ -2,7 +2,7 @@
 
 use crate::models::{
     AppendReceipt, Error, EventFilter, Position, RecordedEvent, Result, STREAM_RESTORED, StreamId,
-    StreamState, TopicName, Version,
+    StreamState, TopicName,
 };
 
 use super::{AppendBatch, BatchEvent};
@@ -176,40 +176,4 @@ fn refuse_deleted(view: &impl LogView, batch: &AppendBatch, state: StreamState) 
         }
     }
     Ok(())
-}
-
-/// Gives versions to the events of one append, stream by stream.
-#[derive(Debug)]
-pub(crate) struct Versions<'a> {
-    /// The streams met so far with their last version. An append has few streams as a rule, and
-    /// most events are in the stream of the one before.
-    streams: Vec<(&'a StreamId, Version)>,
-}
-
-impl<'a> Versions<'a> {
-    pub(crate) const fn new() -> Self {
-        Self {
-            streams: Vec::new(),
-        }
-    }
-
-    /// The version of the next event of `stream`; `current` tells where the stream is.
-    pub(crate) fn next(
-        &mut self,
-        stream: &'a StreamId,
-        current: impl FnOnce() -> Result<Version>,
-    ) -> Result<Version> {
-        if let Some((_, version)) = self
-            .streams
-            .iter_mut()
-            .rev()
-            .find(|(known, _)| *known == stream)
-        {
-            *version = version.next();
-            return Ok(*version);
-        }
-        let version = current()?.next();
-        self.streams.push((stream, version));
-        Ok(version)
-    }
 }

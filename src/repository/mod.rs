@@ -12,7 +12,13 @@
 
 mod batch;
 mod decide;
+mod index;
+pub mod memory;
+mod paging;
+mod parts;
 mod plan;
+mod record;
+mod sequence;
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 

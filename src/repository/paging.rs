@@ -1,0 +1,299 @@
+//! Reads a topic that is a row of parts, page by page: the one way in which memory and file
+//! repositories read.
+//!
+//! A filter that names streams, tags or types in each of its items is driven by the index; any
+//! other read goes through all events. Either way each event is checked against the whole filter.
+
+use crate::models::{Direction, Error, EventFilter, FilterItem, Position, RecordedEvent, Result};
+
+use super::{
+    Page, ReadPlan,
+    index::{Key, KeyKind, Span},
+    parts::{Part, Parts},
+};
+
+/// The most events of a page.
+pub(crate) const PAGE_EVENTS: usize = 2048;
+/// A page is full when its events have this many bytes together.
+pub(crate) const PAGE_BYTES: usize = 1 << 20;
+
+/// A read under way.
+#[derive(Debug)]
+pub(crate) struct Pager {
+    plan: ReadPlan,
+    /// What is still to be looked at.
+    span: Span,
+    left: u64,
+    done: bool,
+}
+
+impl Pager {
+    /// Begins a read of what is visible now.
+    pub(crate) fn new<P: Part>(plan: ReadPlan, topic: &Parts<'_, P>) -> Result<Self> {
+        let mut span = Span {
+            after: plan.after,
+            up_to: plan.up_to.min(topic.head),
+            backward: plan.direction == Direction::Backward,
+        };
+        if let Some(stream) = &plan.stream {
+            let name = stream.as_str().as_bytes();
+            let state = topic.stream_state(name)?;
+            if state.deleted && !plan.include_deleted {
+                return Err(Error::StreamDeleted {
+                    stream: stream.clone(),
+                });
+            }
+            if plan.after_version >= state.version || plan.up_to_version.get() == 0 {
+                // Nothing of the stream is within the bounds, but all of the span is looked at.
+                return Ok(Self {
+                    plan,
+                    span,
+                    left: 0,
+                    done: false,
+                });
+            }
+            if let Some(at) = topic.position_of_version(name, plan.after_version)? {
+                span.after = span.after.max(at);
+            }
+            if plan.up_to_version < state.version
+                && let Some(at) = topic.position_of_version(name, plan.up_to_version)?
+            {
+                span.up_to = span.up_to.min(at);
+            }
+        }
+        let left = plan.limit.unwrap_or(u64::MAX);
+        Ok(Self {
+            plan,
+            span,
+            left,
+            done: false,
+        })
+    }
+
+    /// Looks for the first event that matches after a position.
+    pub(crate) fn for_filter(filter: EventFilter, after: Position, head: Position) -> Self {
+        let plan = ReadPlan {
+            filter,
+            limit: Some(1),
+            ..ReadPlan::all_after(after)
+        };
+        Self {
+            plan,
+            span: Span {
+                after,
+                up_to: head,
+                backward: false,
+            },
+            left: 1,
+            done: false,
+        }
+    }
+
+    /// Whether all pages were given.
+    pub(crate) const fn is_done(&self) -> bool {
+        self.done
+    }
+
+    /// The next page; none after the last one.
+    pub(crate) fn next<P: Part>(&mut self, topic: &Parts<'_, P>) -> Result<Option<Page>> {
+        if self.done {
+            return Ok(None);
+        }
+        let mut events = Vec::new();
+        if self.left == 0 {
+            self.done = true;
+            return Ok(Some(Page {
+                events,
+                looked_to: self.looked_to(),
+            }));
+        }
+        if self.span.after < self.span.up_to
+            && let Some(part) = topic.part_of(self.edge())
+        {
+            let looked_to = self.look(part, &mut events)?;
+            self.advance(looked_to);
+            self.choose(&mut events);
+        } else {
+            self.done = true;
+        }
+        if self.left == 0 {
+            self.done = true;
+            let looked_to = events
+                .last()
+                .map_or(self.span.after, |event| event.position);
+            return Ok(Some(Page { events, looked_to }));
+        }
+        self.done |= self.span.after >= self.span.up_to;
+        let looked_to = if self.done {
+            self.end(topic.head)
+        } else {
+            self.looked_to()
+        };
+        Ok(Some(Page { events, looked_to }))
+    }
+
+    /// The position that is looked at next.
+    const fn edge(&self) -> Position {
+        if self.span.backward {
+            self.span.up_to
+        } else {
+            self.span.after.next()
+        }
+    }
+
+    const fn looked_to(&self) -> Position {
+        if self.span.backward {
+            self.span.up_to.next()
+        } else {
+            self.span.after
+        }
+    }
+
+    /// Up to where a read that found nothing more has looked.
+    fn end(&self, head: Position) -> Position {
+        if self.span.backward {
+            self.plan.after.next()
+        } else {
+            self.plan.up_to.min(head)
+        }
+    }
+
+    fn advance(&mut self, looked_to: Position) {
+        if self.span.backward {
+            self.span.up_to = looked_to.previous();
+        } else {
+            self.span.after = looked_to;
+        }
+    }
+
+    /// Gets the next events of one part that may match, and tells up to where it has looked.
+    fn look(&self, part: &impl Part, events: &mut Vec<RecordedEvent>) -> Result<Position> {
+        let span = Span {
+            after: self.span.after.max(part.before()),
+            up_to: self.span.up_to.min(part.last()),
+            backward: self.span.backward,
+        };
+        let most = usize::try_from(self.left)
+            .unwrap_or(usize::MAX)
+            .clamp(16, PAGE_EVENTS);
+        let whole = if span.backward {
+            span.after.next()
+        } else {
+            span.up_to
+        };
+        let (positions, all) = match self.drivers(part)? {
+            Some(keys) => {
+                let positions = union(part, &keys, &span, most)?;
+                let all = positions.len() < most;
+                (positions, all)
+            }
+            None if span.backward => (last_of(&span, most), false),
+            None => {
+                let up_to = span.up_to.min(span.after.forward(most as u64));
+                part.scan(&Span { up_to, ..span }, events)?;
+                return Ok(events.last().map_or(whole, |event| event.position));
+            }
+        };
+        if positions.is_empty() {
+            return Ok(whole);
+        }
+        part.fetch(&positions, events)?;
+        if all && events.len() == positions.len() {
+            return Ok(whole);
+        }
+        Ok(events.last().map_or(whole, |event| event.position))
+    }
+
+    /// Keeps the events that match, up to the limit.
+    fn choose(&mut self, events: &mut Vec<RecordedEvent>) {
+        let plan = &self.plan;
+        if plan.stream.is_some() || !plan.filter.is_all() {
+            events.retain(|event| {
+                plan.stream.as_ref().is_none_or(|stream| {
+                    event.stream == *stream
+                        && event.version > plan.after_version
+                        && event.version <= plan.up_to_version
+                }) && plan.filter.matches(event)
+            });
+        }
+        if let Ok(left) = usize::try_from(self.left) {
+            events.truncate(left);
+        }
+        self.left -= events.len() as u64;
+    }
+
+    /// The keys one of which every matching event has, if the filter gives any.
+    fn drivers(&self, part: &impl Part) -> Result<Option<Vec<Key<'_>>>> {
+        if let Some(stream) = &self.plan.stream {
+            return Ok(Some(vec![Key::stream(stream.as_str().as_bytes())]));
+        }
+        let mut keys = Vec::new();
+        for item in self.plan.filter.items() {
+            if !add_drivers(item, part, &mut keys)? {
+                return Ok(None);
+            }
+        }
+        Ok(Some(keys))
+    }
+}
+
+/// Adds the keys one of which every event that matches `item` has; `false` where there are none.
+fn add_drivers<'a>(
+    item: &'a FilterItem,
+    part: &impl Part,
+    keys: &mut Vec<Key<'a>>,
+) -> Result<bool> {
+    if !item.streams.is_empty() {
+        keys.extend(item.streams.iter().map(|text| Key::stream(text.as_bytes())));
+        return Ok(true);
+    }
+    let mut rarest: Option<(usize, Key<'a>)> = None;
+    for tag in &item.tags {
+        let key = Key {
+            kind: KeyKind::Tag,
+            text: tag.as_bytes(),
+        };
+        let count = part.count(key)?;
+        if rarest.is_none_or(|(least, _)| count < least) {
+            rarest = Some((count, key));
+        }
+    }
+    if let Some((_, key)) = rarest {
+        keys.push(key);
+        return Ok(true);
+    }
+    keys.extend(item.types.iter().map(|text| Key {
+        kind: KeyKind::Type,
+        text: text.as_bytes(),
+    }));
+    Ok(!item.types.is_empty())
+}
+
+/// The first, or last, `most` positions that have any of the keys, in the direction of the span.
+///
+/// The first `most` of a union are among the first `most` of each of its lists.
+fn union(part: &impl Part, keys: &[Key<'_>], span: &Span, most: usize) -> Result<Vec<Position>> {
+    let mut positions = Vec::new();
+    for key in keys {
+        positions.extend(part.postings(*key, span, most)?);
+    }
+    if keys.len() > 1 {
+        positions.sort_unstable();
+        positions.dedup();
+    }
+    if span.backward {
+        positions.reverse();
+    }
+    positions.truncate(most);
+    Ok(positions)
+}
+
+fn last_of(span: &Span, most: usize) -> Vec<Position> {
+    let first = span
+        .after
+        .max(Position::new(span.up_to.get().saturating_sub(most as u64)));
+    (first.get()..span.up_to.get())
+        .rev()
+        .map(|before| Position::new(before + 1))
+        .collect()
+}
