@@ -12,6 +12,8 @@
 
 mod batch;
 mod decide;
+#[cfg(feature = "file")]
+pub mod file;
 mod index;
 pub mod memory;
 mod paging;

@@ -18,7 +18,7 @@ pub(crate) const PAGE_EVENTS: usize = 2048;
 pub(crate) const PAGE_BYTES: usize = 1 << 20;
 
 /// A read under way.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Pager {
     plan: ReadPlan,
     /// What is still to be looked at.

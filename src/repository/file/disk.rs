@@ -1,0 +1,91 @@
+//! The few things that are asked of the operating system, and how its errors are told.
+//!
+//! Everything here blocks; it is called from worker threads only.
+
+use std::{
+    fs::{File, OpenOptions},
+    io,
+    os::unix::fs::FileExt,
+    path::Path,
+};
+
+use crate::models::Error;
+
+/// Reads up to `length` bytes at `offset`; fewer only at the end of the file. The memory is not
+/// zeroed before, which at a page of 1 MiB costs as much as the read.
+pub(super) fn read_at(file: &File, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(length);
+    while bytes.len() < length {
+        let at = offset + bytes.len() as u64;
+        match rustix::io::pread(file, rustix::buffer::spare_capacity(&mut bytes), at) {
+            Ok(0) => break,
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    bytes.truncate(length);
+    Ok(bytes)
+}
+
+/// Writes all of `bytes` at `offset`, and goes on after a short write.
+pub(super) fn write_at(file: &File, offset: u64, bytes: &[u8]) -> io::Result<()> {
+    file.write_all_at(bytes, offset)
+}
+
+/// Makes the entries of a directory durable.
+pub(super) fn sync_directory(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
+}
+
+/// Opens a file that must not be there yet.
+pub(super) fn create_new(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .open(path)
+}
+
+/// Opens a file that is there, to write into it.
+pub(super) fn open_writable(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).open(path)
+}
+
+/// Turns an error of the operating system into ours.
+pub(super) fn unavailable(repository: &str, doing: &str, path: &Path, error: io::Error) -> Error {
+    Error::RepositoryUnavailable {
+        repository: repository.to_owned(),
+        reason: format!("cannot {doing} {}", path.display()),
+        source: Some(Box::new(error)),
+    }
+}
+
+/// Damage found in a file.
+pub(super) fn corruption(path: &Path, offset: u64, reason: impl Into<String>) -> Error {
+    Error::Corruption {
+        place: format!("{}, offset {offset}", path.display()),
+        reason: reason.into(),
+    }
+}
+
+/// Runs `work`, which blocks, away from the threads that poll futures.
+pub(super) async fn unblock<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+        return Err(Error::RepositoryUnavailable {
+            repository: "file".to_owned(),
+            reason: "no tokio runtime is running here".to_owned(),
+            source: None,
+        });
+    };
+    match runtime.spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(failed) if failed.is_cancelled() => Err(Error::Closed),
+        Err(failed) => Err(Error::RepositoryUnavailable {
+            repository: "file".to_owned(),
+            reason: "an operation ended by a panic, which is a fault of this library".to_owned(),
+            source: Some(Box::new(failed)),
+        }),
+    }
+}

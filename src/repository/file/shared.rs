@@ -1,0 +1,367 @@
+//! What all handles of one repository share, in one process.
+//!
+//! The directory is locked by the process that writes to it, and the stores of that process share
+//! the repository, so a repository that is written to is kept in a table of the process for as
+//! long as a store has it open.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fs::{self, File, TryLockError},
+    io,
+    path::{Path, PathBuf},
+    sync::{Arc, Weak},
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+use tokio::sync::{OnceCell, RwLock, watch};
+
+use super::{
+    disk::{self, unblock},
+    follow::Follower,
+    frame::epoch,
+    group::Core,
+    layout,
+    log::{Log, Published, Role, Standing},
+    options::FileOptions,
+    recovery::{Opening, Recovered},
+    segment::Files,
+    workers::Workers,
+    writer::Writer,
+};
+use crate::models::{Error, Placement, Position, Result, StorageId};
+
+/// One directory, opened.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) directory: PathBuf,
+    /// The lock of a process that writes; none for a reader. Every log that is open holds it too,
+    /// so that it is not let go while one is still being written.
+    lock: Option<Arc<File>>,
+    logs: Mutex<HashMap<StorageId, Arc<OnceCell<Arc<Log>>>>>,
+    pub(super) workers: Workers,
+    pub(super) files: Arc<Files>,
+    /// How many handles are open.
+    handles: Mutex<usize>,
+    /// Held for reading while a topic is opened, and for writing to end that for good.
+    closed: RwLock<bool>,
+    /// What was mended, for people.
+    pub(super) notes: Mutex<Vec<String>>,
+}
+
+/// A repository of this process, by its directory.
+type Slot = Arc<tokio::sync::Mutex<Weak<Shared>>>;
+
+static OPEN: Mutex<BTreeMap<PathBuf, Slot>> = Mutex::new(BTreeMap::new());
+
+fn slot(directory: &Path) -> Slot {
+    Arc::clone(OPEN.lock().entry(directory.to_owned()).or_default())
+}
+
+/// Opens a directory to write, or joins those of this process who have it open already.
+pub(super) async fn open_to_write(directory: PathBuf, name: String) -> Result<Arc<Shared>> {
+    let (made, repository) = (directory.clone(), name.clone());
+    let directory = unblock(move || {
+        layout::make_repository(&made)
+            .and_then(|()| fs::canonicalize(&made))
+            .map_err(|error| disk::unavailable(&repository, "make", &made, error))
+    })
+    .await?;
+    let slot = slot(&directory);
+    let mut open = slot.lock().await;
+    if let Some(shared) = open.upgrade() {
+        if shared.join() {
+            return Ok(shared);
+        }
+        // Its last handle is being closed, and whoever did that may have given up on it.
+        shared.finish().await?;
+    }
+    let opened_before = open.weak_count() > 0;
+    let shared = unblock(move || Shared::lock(directory, name, opened_before)).await?;
+    *open = Arc::downgrade(&shared);
+    Ok(shared)
+}
+
+/// Opens a directory to read. Where this process writes to it already, its state is shared.
+pub(super) async fn open_to_read(directory: PathBuf, name: String) -> Result<Arc<Shared>> {
+    let (asked, repository) = (directory.clone(), name.clone());
+    let directory = unblock(move || {
+        fs::canonicalize(&asked)
+            .map_err(|error| disk::unavailable(&repository, "open", &asked, error))
+    })
+    .await?;
+    let slot = slot(&directory);
+    let open = slot.lock().await;
+    if let Some(shared) = open.upgrade().filter(|shared| shared.join()) {
+        return Ok(shared);
+    }
+    Ok(Arc::new(Shared::new(directory, name, None)))
+}
+
+impl Shared {
+    fn new(directory: PathBuf, name: String, lock: Option<Arc<File>>) -> Self {
+        Self {
+            directory,
+            lock,
+            logs: Mutex::default(),
+            workers: Workers::default(),
+            files: Arc::new(Files::new(name)),
+            handles: Mutex::new(1),
+            closed: RwLock::new(false),
+            notes: Mutex::default(),
+        }
+    }
+
+    /// Locks the directory for this process, and clears what a crash has left.
+    fn lock(directory: PathBuf, name: String, opened_before: bool) -> Result<Arc<Self>> {
+        let path = layout::lock_path(&directory);
+        let failed = |doing: &str, error| disk::unavailable(&name, doing, &path, error);
+        let file = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .map_err(|error| failed("open", error))?;
+        let started = Instant::now();
+        while let Err(error) = file.try_lock() {
+            match error {
+                // A store of this process was dropped, and is still writing what it had accepted.
+                TryLockError::WouldBlock if opened_before && started.elapsed() < PATIENCE => {
+                    std::thread::sleep(POLL.0);
+                }
+                TryLockError::WouldBlock => {
+                    return Err(Error::RepositoryLocked { repository: name });
+                }
+                TryLockError::Error(error) => return Err(failed("lock", error)),
+            }
+        }
+        layout::clear_leftovers(&directory)
+            .map_err(|error| failed("clear leftovers beside", error))?;
+        Ok(Arc::new(Self::new(directory, name, Some(Arc::new(file)))))
+    }
+
+    /// Adds a handle; `false` where the last one was closed already.
+    fn join(&self) -> bool {
+        let mut handles = self.handles.lock();
+        let open = *handles > 0;
+        *handles += usize::from(open);
+        open
+    }
+
+    /// Takes a handle away. Closes all topics after the last one.
+    pub(super) async fn leave(&self) -> Result<()> {
+        let slot = slot(&self.directory);
+        let alone = slot.lock().await;
+        {
+            let mut handles = self.handles.lock();
+            *handles = handles.saturating_sub(1);
+            if *handles > 0 {
+                return Ok(());
+            }
+        }
+        let finished = self.finish().await;
+        drop(alone);
+        finished
+    }
+
+    /// Takes away a handle that was not closed.
+    pub(super) fn abandon(&self) {
+        let mut handles = self.handles.lock();
+        *handles = handles.saturating_sub(1);
+    }
+
+    /// Finishes what was accepted, closes all topics, and lets go of the lock.
+    async fn finish(&self) -> Result<()> {
+        *self.closed.write().await = true;
+        let logs: Vec<_> = self
+            .logs
+            .lock()
+            .values()
+            .filter_map(|cell| cell.get().cloned())
+            .collect();
+        let mut first_error = None;
+        for log in logs {
+            let finished = match &log.role {
+                Role::Writes(_) => log.finish().await,
+                Role::Follows(_) => {
+                    log.published
+                        .send_modify(|published| published.standing = Standing::Closed);
+                    Ok(())
+                }
+            };
+            first_error = first_error.or(finished.err());
+        }
+        if let Some(lock) = &self.lock {
+            lock.unlock().map_err(|error| {
+                disk::unavailable(
+                    &self.files.repository,
+                    "unlock",
+                    &layout::lock_path(&self.directory),
+                    error,
+                )
+            })?;
+        }
+        first_error.map_or(Ok(()), Err)
+    }
+
+    pub(super) const fn writes(&self) -> bool {
+        self.lock.is_some()
+    }
+
+    /// The topics that are open.
+    pub(super) fn open_logs(&self) -> Vec<Arc<Log>> {
+        self.logs
+            .lock()
+            .values()
+            .filter_map(|cell| cell.get().cloned())
+            .collect()
+    }
+
+    /// The log of a placement, which is opened on first use.
+    pub(super) async fn log(self: &Arc<Self>, placement: &Placement) -> Result<Arc<Log>> {
+        let cell = {
+            let mut logs = self.logs.lock();
+            let cell = logs.entry(placement.storage).or_default();
+            if let Some(log) = cell.get() {
+                return Ok(Arc::clone(log));
+            }
+            Arc::clone(cell)
+        };
+        let opened = cell.get_or_try_init(|| async {
+            let closed = self.closed.read().await;
+            if *closed {
+                return Err(Error::Closed);
+            }
+            let (shared, placement) = (Arc::clone(self), placement.clone());
+            let log = unblock(move || shared.open_log(&placement)).await;
+            drop(closed);
+            log
+        });
+        opened.await.map(Arc::clone)
+    }
+
+    /// Forgets a topic whose storage is gone.
+    pub(super) fn forget(&self, storage: StorageId) -> Option<Arc<Log>> {
+        self.logs
+            .lock()
+            .remove(&storage)
+            .and_then(|cell| cell.get().cloned())
+    }
+
+    fn open_log(&self, placement: &Placement) -> Result<Arc<Log>> {
+        let path = layout::storage_path(&self.directory, placement.storage);
+        if !path.is_dir() {
+            return Err(Error::TopicNotFound {
+                topic: placement.topic.to_string(),
+            });
+        }
+        let opening = Opening {
+            topic: &placement.topic,
+            storage: placement.storage,
+            path: &path,
+            files: &self.files,
+            writes: self.writes(),
+            others_write: !self.writes() && self.is_locked_by_others()?,
+        };
+        let recovered = opening.recover()?;
+        self.notes.lock().extend(recovered.notes.iter().cloned());
+        let published = watch::Sender::new(Published {
+            head: recovered.head,
+            sealed: recovered.sealed,
+            parts: recovered.parts.clone().into(),
+            standing: Standing::Open,
+        });
+        let role = if self.writes() {
+            Role::Writes(Box::new(self.writer(placement, &path, recovered)?))
+        } else {
+            Role::Follows(Mutex::new(Follower::new(&recovered)))
+        };
+        Ok(Arc::new(Log {
+            topic: placement.topic.clone(),
+            storage: placement.storage,
+            path,
+            files: Arc::clone(&self.files),
+            published,
+            role,
+            _lock: self.lock.clone(),
+        }))
+    }
+
+    fn writer(&self, placement: &Placement, path: &Path, found: Recovered) -> Result<Writer> {
+        let options = FileOptions::parse(&placement.options)?;
+        let failed = |doing: &str, path: &Path, error| {
+            disk::unavailable(&self.files.repository, doing, path, error)
+        };
+        let file = disk::open_writable(&found.segment.path)
+            .map_err(|error| failed("open", &found.segment.path, error))?;
+        let mark_path = layout::mark_path(path);
+        let seed = epoch(placement.storage, Position::START);
+        let mark_file = match disk::open_writable(&mark_path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                layout::make_mark(path, placement.storage)
+                    .and_then(|()| disk::sync_directory(path))
+                    .and_then(|()| disk::open_writable(&mark_path))
+            }
+            opened => opened,
+        };
+        let mark_file = mark_file.map_err(|error| failed("open", &mark_path, error))?;
+        found
+            .mark
+            .write(&mark_file, seed)
+            .map_err(|error| failed("write", &mark_path, error))?;
+        let core = Core {
+            durable: found.end,
+            segment: found.segment,
+            file,
+            mark_file,
+            mark: found.mark,
+            head: found.head,
+            sealed: found.sealed,
+            last_time: found.last_time,
+            end: found.end,
+            sync_pending: false,
+            removed: false,
+            buffer: Vec::new(),
+        };
+        Ok(Writer::new(core, self.workers.clone(), options))
+    }
+
+    /// Whether another process has the directory open to write.
+    fn is_locked_by_others(&self) -> Result<bool> {
+        let path = layout::lock_path(&self.directory);
+        let failed = |error| disk::unavailable(&self.files.repository, "look at", &path, error);
+        let file = match File::open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            opened => opened.map_err(failed)?,
+        };
+        match file.try_lock_shared() {
+            Ok(()) => {
+                file.unlock().map_err(failed)?;
+                Ok(false)
+            }
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(error)) => Err(failed(error)),
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // Whoever closed the repository in order has let go of the lock already; else it goes with
+        // the file. The table keeps no entry for a directory that nobody has open.
+        let mut open = OPEN.lock();
+        if open
+            .get(&self.directory)
+            .is_some_and(|slot| Arc::strong_count(slot) == 1)
+        {
+            open.remove(&self.directory);
+        }
+    }
+}
+
+/// How long a follower that waits sleeps between two looks at the mark.
+pub(super) const POLL: (Duration, Duration) =
+    (Duration::from_millis(5), Duration::from_millis(250));
+
+/// How long a store waits for one of the same process that was dropped and is still writing.
+const PATIENCE: Duration = Duration::from_secs(2);

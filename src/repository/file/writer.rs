@@ -1,0 +1,263 @@
+//! The queue of a topic's writer: who waits to have something written, and who writes it.
+//!
+//! A request is put into the queue, and if nobody is writing, the topic is handed to a worker
+//! thread. That thread takes all that waits, writes it as one group, and looks again, until
+//! nothing waits. So there is one writer at a time, no thread for a topic that rests, and a group
+//! grows as large as what arrives while the one before it is written.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+use super::{
+    group::Core,
+    log::{Log, Role},
+    options::FileOptions,
+    workers::Workers,
+};
+use crate::{
+    models::{AppendReceipt, Error, Position, RecordedEvent, Result, Timestamp},
+    repository::AppendBatch,
+};
+
+/// How many bytes may wait to be written. Who has more waits until there is room.
+const ROOM: usize = 64 << 20;
+/// The most requests that are written together.
+const GROUP_REQUESTS: usize = 4096;
+/// A group is full when its requests have this many bytes.
+const GROUP_BYTES: usize = 16 << 20;
+
+/// The writer of a topic.
+#[derive(Debug)]
+pub(super) struct Writer {
+    queue: Mutex<Queue>,
+    /// Bounds what waits, in bytes.
+    room: Arc<Semaphore>,
+    /// What the thread that writes works on. Locked for a whole group: nobody but that thread, and
+    /// who removes the topic, ever wants it.
+    pub(super) core: Mutex<Core>,
+    pub(super) workers: Workers,
+    pub(super) options: Mutex<FileOptions>,
+    /// Why nothing can be written any more, for the health report.
+    pub(super) poisoned: Mutex<Option<String>>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: VecDeque<Request>,
+    /// Whether a thread has the topic.
+    running: bool,
+    closed: bool,
+}
+
+/// Something to be written, and whom to tell.
+#[derive(Debug)]
+pub(super) enum Request {
+    Append {
+        batch: Arc<AppendBatch>,
+        now: Timestamp,
+        reply: oneshot::Sender<Result<AppendReceipt>>,
+        permit: OwnedSemaphorePermit,
+    },
+    Import {
+        events: Vec<RecordedEvent>,
+        reply: oneshot::Sender<Result<Position>>,
+        permit: OwnedSemaphorePermit,
+    },
+    Seal {
+        sealed: bool,
+        reply: oneshot::Sender<Result<Position>>,
+    },
+    /// What was written without a sync is due to be synced.
+    Sync,
+    /// The last request before the topic is closed.
+    Finish {
+        reply: oneshot::Sender<Result<Position>>,
+    },
+}
+
+impl Request {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Append { permit, .. } | Self::Import { permit, .. } => permit.num_permits(),
+            _ => 0,
+        }
+    }
+}
+
+impl Writer {
+    pub(super) fn new(core: Core, workers: Workers, options: FileOptions) -> Self {
+        Self {
+            queue: Mutex::default(),
+            room: Arc::new(Semaphore::new(ROOM)),
+            core: Mutex::new(core),
+            workers,
+            options: Mutex::new(options),
+            poisoned: Mutex::default(),
+        }
+    }
+
+    /// Waits until there is room for this many bytes.
+    async fn reserve(&self, bytes: usize) -> Result<OwnedSemaphorePermit> {
+        let permits = bytes.clamp(1, ROOM) as u32;
+        Arc::clone(&self.room)
+            .acquire_many_owned(permits)
+            .await
+            .map_err(|_| Error::Closed)
+    }
+
+    fn take_group(&self) -> Vec<Request> {
+        let mut queue = self.queue.lock();
+        let mut bytes = 0;
+        let mut group = Vec::with_capacity(queue.waiting.len().min(GROUP_REQUESTS));
+        while group.len() < GROUP_REQUESTS && bytes < GROUP_BYTES {
+            let Some(request) = queue.waiting.pop_front() else {
+                break;
+            };
+            bytes += request.bytes();
+            group.push(request);
+        }
+        if group.is_empty() {
+            queue.running = false;
+        }
+        group
+    }
+}
+
+/// How many bytes an append takes while it waits.
+fn weight(batch: &AppendBatch) -> usize {
+    batch
+        .events
+        .iter()
+        .map(|event| event.payload.len() + event.metadata.len() + 256)
+        .sum()
+}
+
+impl Log {
+    pub(super) fn writer(&self) -> Result<&Writer> {
+        match &self.role {
+            Role::Writes(writer) => Ok(writer),
+            Role::Follows(_) => Err(Error::ReadOnly {
+                operation: "append",
+            }),
+        }
+    }
+
+    /// Puts a request into the queue, and sees to it that a thread takes it.
+    fn submit(self: &Arc<Self>, request: Request) -> Result<()> {
+        let writer = self.writer()?;
+        let mut queue = writer.queue.lock();
+        if queue.closed {
+            return Err(Error::Closed);
+        }
+        queue.closed = matches!(request, Request::Finish { .. });
+        queue.waiting.push_back(request);
+        if queue.running {
+            return Ok(());
+        }
+        queue.running = true;
+        drop(queue);
+        let log = Arc::clone(self);
+        writer
+            .workers
+            .submit(move || log.write_all())
+            .map_err(|error| {
+                let mut queue = writer.queue.lock();
+                queue.running = false;
+                queue.waiting.clear();
+                Error::RepositoryUnavailable {
+                    repository: self.files.repository.clone(),
+                    reason: "cannot start a thread to write with".to_owned(),
+                    source: Some(Box::new(error)),
+                }
+            })
+    }
+
+    /// Writes what waits, group by group, until nothing does.
+    fn write_all(self: Arc<Self>) {
+        let Ok(writer) = self.writer() else { return };
+        // A panic would be a fault of this library. It must not leave others waiting for ever.
+        let rescue = Rescue(writer);
+        loop {
+            let group = writer.take_group();
+            if group.is_empty() {
+                break;
+            }
+            writer.core.lock().write_group(&self, writer, group);
+        }
+        drop(rescue);
+    }
+
+    pub(super) async fn append(
+        self: &Arc<Self>,
+        batch: Arc<AppendBatch>,
+        now: Timestamp,
+    ) -> Result<AppendReceipt> {
+        let permit = self.writer()?.reserve(weight(&batch)).await?;
+        let (reply, receipt) = oneshot::channel();
+        self.submit(Request::Append {
+            batch,
+            now,
+            reply,
+            permit,
+        })?;
+        receipt.await.map_err(|_| abandoned())?
+    }
+
+    pub(super) async fn import(self: &Arc<Self>, events: Vec<RecordedEvent>) -> Result<Position> {
+        let bytes = events.iter().map(|event| event.payload.len() + 256).sum();
+        let permit = self.writer()?.reserve(bytes).await?;
+        let (reply, head) = oneshot::channel();
+        self.submit(Request::Import {
+            events,
+            reply,
+            permit,
+        })?;
+        head.await.map_err(|_| abandoned())?
+    }
+
+    pub(super) async fn set_sealed(self: &Arc<Self>, sealed: bool) -> Result<Position> {
+        let (reply, head) = oneshot::channel();
+        self.submit(Request::Seal { sealed, reply })?;
+        head.await.map_err(|_| abandoned())?
+    }
+
+    /// Syncs what was written without; called when the time for it has come.
+    pub(super) fn sync_now(self: &Arc<Self>) {
+        // Where the topic was closed meanwhile, it was synced then.
+        drop(self.submit(Request::Sync));
+    }
+
+    /// Finishes what waits and takes nothing more.
+    pub(super) async fn finish(self: &Arc<Self>) -> Result<()> {
+        let (reply, done) = oneshot::channel();
+        match self.submit(Request::Finish { reply }) {
+            Err(Error::Closed) => Ok(()),
+            Err(error) => Err(error),
+            Ok(()) => done.await.map_err(|_| abandoned())?.map(drop),
+        }
+    }
+}
+
+fn abandoned() -> Error {
+    Error::OutcomeUnknown {
+        reason: "the writer of the topic has stopped".to_owned(),
+        source: None,
+    }
+}
+
+/// Stops the queue if the thread that writes panics.
+struct Rescue<'a>(&'a Writer);
+
+impl Drop for Rescue<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let mut queue = self.0.queue.lock();
+            queue.closed = true;
+            queue.waiting.clear();
+            *self.0.poisoned.lock() =
+                Some("the writer panicked, which is a fault of this library".to_owned());
+        }
+    }
+}
