@@ -2,5 +2,7 @@
 
 pub mod models;
 pub mod repository;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use models::*;
