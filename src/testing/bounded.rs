@@ -26,8 +26,8 @@ case_table! { Bounded:
     many_small_appends_are_all_there,
 }
 
-/// The most events that a page may have ("some hundred").
-const PAGE_EVENTS: usize = 1000;
+/// The most events that a page may have.
+const PAGE_EVENTS: usize = 4096;
 /// The most bytes of payloads that a page may have ("some MiB"), one event aside.
 const PAGE_BYTES: usize = 8 << 20;
 

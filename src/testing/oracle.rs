@@ -133,7 +133,7 @@ pub(super) fn check_pages(log: &[RecordedEvent], plan: &ReadPlan, pages: &[Page]
         given += page.events.len();
         let looked_to = page.looked_to;
         assert!(
-            looked_to <= head,
+            looked_to <= head || plan.direction == Direction::Backward,
             "{plan:?} looked to {looked_to}, beyond the head {head}"
         );
         let (due, moved_on) = match plan.direction {
