@@ -12,6 +12,8 @@ mod queries;
 mod registry;
 pub mod repository;
 mod stream_change;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod topic_state;
 mod write_model;
 

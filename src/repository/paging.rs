@@ -44,13 +44,8 @@ impl Pager {
                 });
             }
             if plan.after_version >= state.version || plan.up_to_version.get() == 0 {
-                // Nothing of the stream is within the bounds, but all of the span is looked at.
-                return Ok(Self {
-                    plan,
-                    span,
-                    left: 0,
-                    done: false,
-                });
+                // Nothing of the stream is within the bounds, so all of the span is looked at.
+                span.after = span.up_to;
             }
             if let Some(at) = topic.position_of_version(name, plan.after_version)? {
                 span.after = span.after.max(at);

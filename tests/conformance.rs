@@ -1,0 +1,117 @@
+//! Puts every adapter through every case of the conformance suite, one named test each.
+//!
+//! The program is also the second process of the cases that need one: started with a job in its
+//! environment, it does the job and ends.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
+
+use annals::{
+    repository::{RepositoryFactory, file::FileFactory, memory::MemoryFactory},
+    testing::{Case, FactoryFixture, Fixture, Job, Processes, Promise, cases},
+};
+use libtest_mimic::{Arguments, Failed, Trial};
+
+/// A case that takes longer has failed.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn main() -> ExitCode {
+    if let Some(job) = Job::from_environment() {
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime can be made");
+        let factory: Arc<dyn RepositoryFactory> = Arc::new(FileFactory);
+        runtime.block_on(job.run(factory));
+        return ExitCode::SUCCESS;
+    }
+    let mut trials = Vec::new();
+    for fixture in fixtures() {
+        for case in cases() {
+            let name = test_name(&*fixture, &case);
+            let fixture = Arc::clone(&fixture);
+            trials.push(Trial::test(name, move || run(fixture, case)));
+        }
+    }
+    let names = trials.iter().map(|trial| trial.name().to_owned()).collect();
+    trials.push(Trial::test("suite::is_whole", move || is_whole(names)));
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+/// The adapters, and the settings of theirs that take another path.
+fn fixtures() -> Vec<Arc<dyn Fixture>> {
+    let this_program: PathBuf = std::env::current_exe().expect("this program has a path");
+    let file = |name: &str| {
+        FactoryFixture::in_directory(name, Processes::OneWriter, this_program.clone(), || {
+            Arc::new(FileFactory)
+        })
+    };
+    vec![
+        Arc::new(FactoryFixture::in_memory("memory", || {
+            Arc::new(MemoryFactory::default())
+        })),
+        Arc::new(file("file")),
+        // Segments so small that nearly every case rolls them and reads their sidecars.
+        Arc::new(file("file_small_segments").option("segment_bytes", "4096")),
+    ]
+}
+
+fn test_name(fixture: &dyn Fixture, case: &Case) -> String {
+    format!("{}::{}::{}", fixture.name(), case.promise.slug(), case.name)
+}
+
+/// Runs one case in a runtime of its own. What is left running when it ends is stopped.
+fn run(fixture: Arc<dyn Fixture>, case: Case) -> Result<(), Failed> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(3)
+        .enable_all()
+        .build()?;
+    let outcome = runtime.block_on(async {
+        let task = tokio::spawn((case.run)(fixture));
+        tokio::time::timeout(PATIENCE, task).await
+    });
+    runtime.shutdown_timeout(Duration::from_secs(5));
+    match outcome {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(message(error.into_panic()).into()),
+        Err(_) => Err(format!("it took more than {PATIENCE:?}").into()),
+    }
+}
+
+fn message(panic: Box<dyn std::any::Any + Send>) -> String {
+    match panic.downcast::<String>() {
+        Ok(text) => *text,
+        Err(panic) => panic.downcast_ref::<&str>().map_or_else(
+            || "a panic without a message".to_owned(),
+            |text| (*text).to_owned(),
+        ),
+    }
+}
+
+/// Every promise has cases, no two tests have one name, and every adapter runs every case.
+fn is_whole(names: Vec<String>) -> Result<(), Failed> {
+    let mut by_promise: BTreeMap<Promise, usize> = BTreeMap::new();
+    for case in cases() {
+        *by_promise.entry(case.promise).or_default() += 1;
+    }
+    for promise in Promise::ALL {
+        if by_promise.get(&promise).is_none_or(|count| *count < 3) {
+            return Err(format!("{} has too few cases", promise.slug()).into());
+        }
+    }
+    let unique: BTreeSet<&String> = names.iter().collect();
+    if unique.len() != names.len() {
+        return Err("two tests have one name".into());
+    }
+    for fixture in fixtures() {
+        for case in cases() {
+            let name = test_name(&*fixture, &case);
+            if !unique.contains(&name) {
+                return Err(format!("{name} is not run").into());
+            }
+        }
+    }
+    Ok(())
+}
