@@ -1,4 +1,4 @@
-//! Annals, an embeddable event store.
+#![doc = include_str!("../README.md")]
 
 mod commands;
 mod config;
