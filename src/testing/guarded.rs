@@ -230,7 +230,9 @@ async fn guards_are_checked_in_their_order(scene: Scene) {
 
     let both = asked.clone().expected(wrong).unless(ruled_out.clone(), 0);
     assert_wrong(&scene.refuse(both).await, "s", wrong, 1);
-    let right = Draft::to("s").event("Asked").expected(ExpectedVersion::exact(1));
+    let right = Draft::to("s")
+        .event("Asked")
+        .expected(ExpectedVersion::exact(1));
     let error = scene
         .refuse(right.clone().unless(ruled_out.clone(), 0))
         .await;
