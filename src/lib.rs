@@ -1,8 +1,29 @@
 //! Annals, an embeddable event store.
 
-pub mod models;
+mod commands;
+mod config;
+mod context;
+mod event_store;
+mod event_stream;
+mod gate;
+mod models;
+mod open;
+mod queries;
+mod registry;
 pub mod repository;
+mod stream_change;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod topic_state;
+mod write_model;
 
-pub use models::*;
+pub use config::{ConfigurationStream, EventStoreConfig};
+pub use event_store::EventStore;
+pub use event_stream::EventStream;
+pub use models::{
+    Append, AppendReceipt, BoxError, Candidate, Clock, ContentType, Direction, Error, EventFilter,
+    EventType, ExpectedVersion, FilterItem, HealthReport, HealthStatus, Limits, NewEvent, Options,
+    Placement, Position, Read, RecordedEvent, RepositoryHealth, Result, STREAM_DELETED,
+    STREAM_RESTORED, StorageId, StoreId, StreamId, StreamState, SystemClock, Tags, Timestamp,
+    TopicConfig, TopicInfo, TopicName, TopicStatus, Version,
+};

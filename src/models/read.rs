@@ -127,6 +127,10 @@ impl Read {
         self
     }
 
+    pub(crate) const fn has_limit(&self) -> bool {
+        self.0.limit.is_some()
+    }
+
     pub(crate) fn into_parts(self) -> ReadParts {
         self.0
     }

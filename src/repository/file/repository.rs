@@ -141,6 +141,7 @@ impl EventRepository for FileRepository {
         );
         unblock(move || {
             let path = layout::storage_path(&shared.directory, wanted.storage);
+            let _one = shared.making.lock();
             if path.is_dir() {
                 return Ok(());
             }

@@ -45,6 +45,8 @@ pub(super) struct Shared {
     handles: Mutex<usize>,
     /// Held for reading while a topic is opened, and for writing to end that for good.
     closed: RwLock<bool>,
+    /// Held while a storage is made, on a thread that may block.
+    pub(super) making: Mutex<()>,
     /// What was mended, for people.
     pub(super) notes: Mutex<Vec<String>>,
 }
@@ -108,6 +110,7 @@ impl Shared {
             files: Arc::new(Files::new(name)),
             handles: Mutex::new(1),
             closed: RwLock::new(false),
+            making: Mutex::default(),
             notes: Mutex::default(),
         }
     }

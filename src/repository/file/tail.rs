@@ -87,13 +87,15 @@ impl Until {
 
 impl<'a> Begin<'a> {
     /// The walk through a whole segment. A segment that begins while the topic is sealed says so
-    /// in its first frame, and its base is no earlier than any event before it.
+    /// in its first frame, and its base is no earlier than any event before it. The first segment
+    /// has none before it; its base is when it was made.
     pub(super) fn whole(
         topic: &'a TopicName,
         files: &'a Files,
         segment: &'a Segment,
         earlier: &'a [Arc<FilePart>],
     ) -> Self {
+        let first = segment.first == Position::START.next();
         Self {
             topic,
             files,
@@ -102,7 +104,11 @@ impl<'a> Begin<'a> {
             at: SEGMENT_HEADER as u64,
             before: segment.first.previous(),
             sealed: false,
-            last_time: segment.base,
+            last_time: if first {
+                Timestamp::from_micros(i64::MIN)
+            } else {
+                segment.base
+            },
         }
     }
 

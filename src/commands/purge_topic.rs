@@ -1,0 +1,55 @@
+//! Erases the topics of a name that were deleted, for good: records it, then removes the storage.
+
+use crate::{
+    context::{Context, not_found},
+    models::{Error, Placement, Result},
+    write_model::{ConfigurationEvent, TopicNamed},
+};
+
+pub(crate) async fn purge_topic(context: &Context, name: &str) -> Result<()> {
+    let _pass = context.enter_to("purge a topic")?;
+    let model = context.write_model.refresh().await?;
+    if let (Some(topic), true) = (model.topic(name), model.deleted(name).is_empty()) {
+        return Err(Error::TopicNotDeleted {
+            topic: topic.placement.topic.clone(),
+        });
+    }
+    let mut purged = Vec::new();
+    loop {
+        let decided = context.decide(|model| {
+            let topic = model.deleted(name).last().ok_or_else(|| not_found(name))?;
+            let placement = topic.placement.clone();
+            Ok((
+                ConfigurationEvent::TopicPurged(TopicNamed::of(&placement)),
+                placement,
+            ))
+        });
+        match decided.await {
+            Ok((placement, _)) => purged.push(placement),
+            Err(Error::TopicNotFound { .. }) if !purged.is_empty() => break,
+            Err(error) => return Err(error),
+        }
+    }
+    let mut failure = None;
+    for placement in &purged {
+        failure = failure.or(erase(context, placement).await.err());
+    }
+    failure.map_or(Ok(()), Err)
+}
+
+async fn erase(context: &Context, placement: &Placement) -> Result<()> {
+    let repository = context.registry.get(placement).await;
+    context.registry.forget(placement.storage);
+    let erased = match repository {
+        Ok(repository) => repository.remove(placement.storage).await,
+        Err(error) => Err(error),
+    };
+    erased.map_err(|error| Error::RepositoryUnavailable {
+        repository: placement.adapter.clone(),
+        reason: format!(
+            "the purge of topic {} is recorded, but its storage {} is still there; `sweep` will remove it",
+            placement.topic, placement.storage
+        ),
+        source: Some(Box::new(error)),
+    })
+}

@@ -1,0 +1,39 @@
+//! Removes storage that no topic uses: what a crash has left of creating or purging one.
+
+use std::time::Duration;
+
+use crate::{context::Context, models::Result, repository::StorageEntry};
+
+/// Storage younger than this may belong to a topic that is just being created elsewhere.
+pub(crate) const GRACE: Duration = Duration::from_secs(3600);
+
+pub(crate) async fn sweep(context: &Context, grace: Duration) -> Result<Vec<StorageEntry>> {
+    let _pass = context.enter_to("sweep")?;
+    let model = context.write_model.refresh().await?;
+    // Repositories that only topics of earlier runs use are opened now.
+    for topic in model.topics().iter().chain(model.deleted_topics()) {
+        if let Err(error) = context.registry.get(&topic.placement).await {
+            tracing::warn!(topic = %topic.placement.topic, %error, "repository not swept");
+        }
+    }
+    let mut swept = Vec::new();
+    for repository in context.registry.open_repositories() {
+        let found = repository.list().await?;
+        // Whatever was recorded before the storage was listed is in this model.
+        let model = context.write_model.refresh().await?;
+        for entry in found {
+            let now = context.clock.now();
+            let old = entry
+                .storage
+                .created_at()
+                .is_none_or(|made| made.until(now) >= grace);
+            if model.store == Some(entry.store) && old && !model.uses(entry.storage) {
+                repository.remove(entry.storage).await?;
+                context.registry.forget(entry.storage);
+                tracing::info!(storage = %entry.storage, topic = %entry.topic, "unused storage removed");
+                swept.push(entry);
+            }
+        }
+    }
+    Ok(swept)
+}

@@ -1,0 +1,137 @@
+//! What commands and queries share: the write model, the registry, and the way from a topic's name
+//! to its repository.
+
+use std::sync::Arc;
+
+use crate::{
+    gate::{Gate, Pass},
+    models::{Clock, Error, Limits, Result, StoreId, TopicInfo, TopicStatus},
+    registry::{Registry, mask},
+    repository::EventRepository,
+    write_model::{Commit, ConfigurationEvent, Model, Topic, WriteModel},
+};
+
+/// How often a decision is made anew because others were faster. Each time, somebody else has
+/// got on, so nothing stands still.
+const TRIES: usize = 1000;
+
+/// What commands and queries share.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) gate: Gate,
+    pub(crate) registry: Registry,
+    pub(crate) write_model: WriteModel,
+    pub(crate) limits: Limits,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) read_only: bool,
+    pub(crate) plain_secrets: bool,
+}
+
+/// A topic that is in use, and the repository where its events are.
+#[derive(Clone, Debug)]
+pub(crate) struct Route {
+    pub(crate) topic: Arc<Topic>,
+    pub(crate) repository: Arc<dyn EventRepository>,
+}
+
+impl Context {
+    /// Lets a call in that only reads.
+    pub(crate) fn enter(&self) -> Result<Pass<'_>> {
+        self.gate.enter()
+    }
+
+    /// Lets a call in that changes something.
+    pub(crate) fn enter_to(&self, operation: &'static str) -> Result<Pass<'_>> {
+        let pass = self.gate.enter()?;
+        if self.read_only {
+            Err(Error::ReadOnly { operation })
+        } else {
+            Ok(pass)
+        }
+    }
+
+    /// The way to a topic. A topic that is not known here may have been created elsewhere.
+    pub(crate) async fn route(&self, name: &str) -> Result<Route> {
+        let topic = match self.write_model.topic(name) {
+            Some(topic) => topic,
+            None => self
+                .write_model
+                .refresh()
+                .await?
+                .topic(name)
+                .cloned()
+                .ok_or_else(|| not_found(name))?,
+        };
+        let repository = self.registry.get(&topic.placement).await?;
+        Ok(Route { topic, repository })
+    }
+
+    /// The way to a topic after its repository has refused a call by `error`, because the topic is
+    /// sealed there or gone: it may be elsewhere by now.
+    pub(crate) async fn reroute(&self, name: &str, before: &Route, error: Error) -> Result<Route> {
+        let model = self.write_model.refresh().await?;
+        let topic = model.topic(name).cloned().ok_or_else(|| not_found(name))?;
+        if topic.placement.storage != before.topic.placement.storage {
+            let repository = self.registry.get(&topic.placement).await?;
+            return Ok(Route { topic, repository });
+        }
+        Err(match error {
+            // The configuration still names the storage, so it was not purged.
+            Error::TopicNotFound { .. } => Error::Corruption {
+                place: format!("topic {name}, storage {}", topic.placement.storage),
+                reason: "the storage is missing in its repository".to_owned(),
+            },
+            other => other,
+        })
+    }
+
+    /// Decides on the model and records what was decided, again and again until nobody else was
+    /// faster. A decision is made on a model that is up to date once it refuses.
+    pub(crate) async fn decide<T>(
+        &self,
+        mut decide: impl FnMut(&Model) -> Result<(ConfigurationEvent, T)>,
+    ) -> Result<(T, Arc<Model>)> {
+        let mut model = self.write_model.current();
+        let mut fresh = false;
+        for _ in 0..TRIES {
+            let (event, decision) = match decide(&model) {
+                Ok(decided) => decided,
+                Err(_) if !fresh => {
+                    model = self.write_model.refresh().await?;
+                    fresh = true;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            match self.write_model.commit(&event, &model).await? {
+                Commit::Recorded(now) => return Ok((decision, now)),
+                Commit::Overtaken(now) => {
+                    model = now;
+                    fresh = true;
+                }
+            }
+        }
+        Err(Error::RepositoryUnavailable {
+            repository: "configuration stream".to_owned(),
+            reason: format!("others were faster {TRIES} times in a row; try again"),
+            source: None,
+        })
+    }
+
+    /// The id of the store, which is known once it is open.
+    pub(crate) fn store(&self) -> StoreId {
+        self.write_model.current().store.unwrap_or(StoreId::NONE)
+    }
+}
+
+/// A topic as users see it.
+pub(crate) fn info(topic: &Topic, status: TopicStatus) -> TopicInfo {
+    topic.info(status, mask)
+}
+
+/// The error for a topic that is not there.
+pub(crate) fn not_found(name: &str) -> Error {
+    Error::TopicNotFound {
+        topic: name.chars().take(128).collect(),
+    }
+}

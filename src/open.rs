@@ -1,0 +1,73 @@
+//! Opens a store: finds its configuration stream, or begins one, and folds it.
+
+use crate::{
+    config::EventStoreConfig,
+    context::Context,
+    gate::Gate,
+    models::{Error, Result, StoreId},
+    registry::Registry,
+    write_model::{ConfigurationEvent, Extra, StoreCreated, WriteModel},
+};
+
+/// Opens the store. It is ready when this returns; there is no state before that.
+pub(crate) async fn open(config: EventStoreConfig) -> Result<Context> {
+    let EventStoreConfig {
+        configuration,
+        factories,
+        limits,
+        clock,
+        resolver,
+        read_only,
+        plain_secrets,
+    } = config;
+    let placement = configuration.placement();
+    let registry = Registry::new(
+        factories,
+        resolver,
+        std::sync::Arc::clone(&clock),
+        read_only,
+    );
+    let repository = registry.get(&placement).await?;
+    if !read_only {
+        repository.prepare(&placement).await?;
+    }
+    let context = Context {
+        gate: Gate::default(),
+        write_model: WriteModel::new(repository, placement),
+        registry,
+        limits: limits.clamped(),
+        clock,
+        read_only,
+        plain_secrets,
+    };
+    let begun = begin(&context).await;
+    if begun.is_err() {
+        // What was opened is let go of; why the store cannot be opened is the better error.
+        drop(context.registry.close().await);
+    }
+    begun.map(|()| context)
+}
+
+/// Folds the configuration stream, and gives the store its id if it is new.
+async fn begin(context: &Context) -> Result<()> {
+    let none_yet = || Error::InvalidConfig {
+        key: "configuration stream".to_owned(),
+        reason: "no store was opened here before; open it once without `read_only`".to_owned(),
+    };
+    let model = match context.write_model.refresh().await {
+        Err(Error::TopicNotFound { .. }) if context.read_only => return Err(none_yet()),
+        model => model?,
+    };
+    if model.store.is_some() {
+        return Ok(());
+    }
+    if context.read_only {
+        return Err(none_yet());
+    }
+    let created = ConfigurationEvent::StoreCreated(StoreCreated {
+        store: StoreId::generate(),
+        extra: Extra::new(),
+    });
+    // Where another store was faster, its id is the one.
+    context.write_model.commit(&created, &model).await.map(drop)
+}

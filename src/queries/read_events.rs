@@ -1,0 +1,73 @@
+//! Events as a stream, in bounded memory.
+
+use std::sync::Arc;
+
+use futures_util::{
+    FutureExt, StreamExt, TryStreamExt,
+    stream::{self, BoxStream},
+};
+
+use crate::{
+    context::{Context, Route},
+    event_stream::EventStream,
+    models::{Error, Read, ReadParts, Result, StreamId, Version},
+    repository::{Page, ReadPlan},
+};
+
+pub(crate) fn read_events(context: &Arc<Context>, topic: &str, read: Read) -> EventStream {
+    let (context, topic) = (Arc::clone(context), topic.to_owned());
+    let pages = async move { open(&context, &topic, read).await }.into_stream();
+    EventStream::new(pages.try_flatten().boxed())
+}
+
+/// Begins the read. The first page is read here, because it tells whether the topic is where it
+/// was thought to be.
+async fn open(
+    context: &Context,
+    topic: &str,
+    read: Read,
+) -> Result<BoxStream<'static, Result<Page>>> {
+    let _pass = context.enter()?;
+    let plan = plan(read)?;
+    let route = context.route(topic).await?;
+    let (first, pages) = begin(&route, plan.clone()).await;
+    let (first, pages) = match first {
+        Some(Err(error @ Error::TopicNotFound { .. })) => {
+            begin(&context.reroute(topic, &route, error).await?, plan).await
+        }
+        first => (first, pages),
+    };
+    Ok(stream::iter(first).chain(pages).boxed())
+}
+
+async fn begin(
+    route: &Route,
+    plan: ReadPlan,
+) -> (Option<Result<Page>>, BoxStream<'static, Result<Page>>) {
+    let mut pages = route.repository.read(&route.topic.placement, plan);
+    (pages.next().await, pages)
+}
+
+fn plan(read: Read) -> Result<ReadPlan> {
+    let read: ReadParts = read.into_parts();
+    if read.stream.is_none()
+        && (read.after_version > Version::NONE || read.up_to_version < Version::MAX)
+    {
+        return Err(Error::InvalidConfig {
+            key: "read".to_owned(),
+            reason: "versions are those of one stream; read that stream, or give positions"
+                .to_owned(),
+        });
+    }
+    Ok(ReadPlan {
+        stream: read.stream.map(StreamId::new).transpose()?,
+        filter: read.filter,
+        after: read.after,
+        up_to: read.up_to,
+        after_version: read.after_version,
+        up_to_version: read.up_to_version,
+        direction: read.direction,
+        limit: read.limit,
+        include_deleted: read.include_deleted,
+    })
+}

@@ -1,0 +1,40 @@
+//! The adapters that come with the crate: the one list of them.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use crate::{
+    models::Error,
+    repository::{RepositoryFactory, memory::MemoryFactory},
+};
+
+/// Adapters by name.
+pub(crate) type Factories = BTreeMap<String, Arc<dyn RepositoryFactory>>;
+
+/// The adapters that this build has.
+pub(crate) fn built_in() -> Factories {
+    let mut factories = Factories::new();
+    factories.insert("memory".to_owned(), Arc::new(MemoryFactory::default()));
+    #[cfg(feature = "file")]
+    factories.insert(
+        "file".to_owned(),
+        Arc::new(crate::repository::file::FileFactory),
+    );
+    factories
+}
+
+/// The error for an adapter that is not there.
+pub(crate) fn unknown(adapter: &str, factories: &Factories) -> Error {
+    let available: Vec<_> = factories.keys().map(|name| format!("`{name}`")).collect();
+    let why = if adapter == "file" {
+        ": this build has not the feature `file`"
+    } else {
+        ""
+    };
+    Error::InvalidConfig {
+        key: "adapter".to_owned(),
+        reason: format!(
+            "there is no adapter `{adapter}`{why}; available are {}",
+            available.join(", ")
+        ),
+    }
+}

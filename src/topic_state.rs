@@ -1,0 +1,23 @@
+//! Asks a topic's repository for its state, wherever the topic is by now.
+
+use crate::{
+    context::Context,
+    models::{Error, Result, StreamId},
+    repository::TopicState,
+};
+
+/// The state of a topic, and of one of its streams.
+pub(crate) async fn topic_state(
+    context: &Context,
+    topic: &str,
+    stream: Option<&StreamId>,
+) -> Result<TopicState> {
+    let route = context.route(topic).await?;
+    match route.repository.state(&route.topic.placement, stream).await {
+        Err(error @ Error::TopicNotFound { .. }) => {
+            let route = context.reroute(topic, &route, error).await?;
+            route.repository.state(&route.topic.placement, stream).await
+        }
+        state => state,
+    }
+}
