@@ -105,8 +105,8 @@ async fn each_criterion_of_a_condition_counts(scene: Scene) {
         all().types(["Other"]).or(all().tags(["us"])),
     ];
     for filter in admitted {
-        scene.clock.advance(-1000);
         let scene = scene.other_topic("admitted").await;
+        scene.clock.advance(-1000);
         let same = Draft::to("order-1")
             .event("Placed")
             .tags(&["customer:7", "eu"]);
