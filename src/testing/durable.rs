@@ -4,6 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
+    TestClock,
     case::case_table,
     draft::Draft,
     random::Random,
@@ -80,7 +81,7 @@ async fn dropping_the_last_handle_without_close_loses_nothing(scene: Scene) {
     let repository = soon("opening after a drop", async {
         loop {
             // What the dropped handle held may be let go of a moment later.
-            match site.open(clock.clone()).await {
+            match site.open(Arc::<TestClock>::clone(&clock)).await {
                 Err(Error::RepositoryLocked { .. }) => {
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{draft::Draft, scene};
 use crate::{
-    models::{Error, Placement, Position, Result, SystemClock},
+    models::{Placement, Position, Result, SystemClock},
     repository::{OpenRequest, ReadPlan, RepositoryFactory},
 };
 
@@ -134,14 +134,4 @@ impl Answer {
             .as_ref()
             .is_some_and(|error| error.starts_with(variant))
     }
-}
-
-/// What a worker's answer begins with where it met this error.
-#[must_use]
-pub(super) fn variant(error: &Error) -> String {
-    let text = format!("{error:?}");
-    let end = text
-        .find(|c: char| !c.is_ascii_alphanumeric())
-        .unwrap_or(text.len());
-    text[..end].to_owned()
 }

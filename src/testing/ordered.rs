@@ -28,6 +28,7 @@ case_table! { Ordered:
     a_refused_append_leaves_no_gap,
     times_never_run_backwards,
     times_are_those_of_the_clock,
+    a_clock_that_is_set_back_before_the_first_event_is_followed,
 }
 
 async fn the_first_event_has_position_and_version_one(scene: Scene) {
@@ -240,4 +241,12 @@ async fn times_are_those_of_the_clock(scene: Scene) {
                 .all(|event| event.recorded_at == now)
         );
     }
+}
+
+async fn a_clock_that_is_set_back_before_the_first_event_is_followed(scene: Scene) {
+    let now = scene.clock.advance(-86_400_000_000);
+    scene.write(Draft::to("s").event("Part")).await;
+    assert_eq!(scene.log().await[0].recorded_at, now);
+    let scene = scene.reopened().await;
+    assert_eq!(scene.log().await[0].recorded_at, now);
 }

@@ -6,6 +6,7 @@ use futures_util::StreamExt;
 use super::{
     case::case_table,
     draft::{Draft, stream_id},
+    oracle::stream_state,
     random::Random,
     scene::Scene,
 };
@@ -39,7 +40,12 @@ async fn random_topic(scene: &Scene, random: &mut Random, appends: u64) -> Vec<R
         }
         scene.write(random.draft()).await;
     }
-    scene.log().await
+    let log = scene.log().await;
+    for stream in ["", "a-1", "a-2", "b-1", "B-1", "nobody"] {
+        let expected = stream_state(&log, &stream_id(stream));
+        assert_eq!(scene.stream(stream).await, expected, "{stream:?}");
+    }
+    log
 }
 
 /// Compares `count` random reads with what they have to give.

@@ -28,7 +28,10 @@ impl Scene {
     pub(super) async fn begin(fixture: &dyn Fixture) -> Self {
         let site = fixture.fresh().await;
         let clock = Arc::new(TestClock::default());
-        let repository = site.open(clock.clone()).await.expect("the site opens");
+        let repository = site
+            .open(Arc::<TestClock>::clone(&clock))
+            .await
+            .expect("the site opens");
         let placement = site.placement("topic");
         repository
             .prepare(&placement)
@@ -44,7 +47,7 @@ impl Scene {
 
     /// The same topic through a further handle.
     pub(super) async fn further_handle(&self) -> Self {
-        let opened = self.site.open(self.clock.clone()).await;
+        let opened = self.site.open(Arc::<TestClock>::clone(&self.clock)).await;
         let repository = opened.expect("the site opens again");
         let scene = Self {
             repository,
@@ -65,7 +68,10 @@ impl Scene {
             placement,
         } = self;
         drop(repository);
-        let repository = site.open(clock.clone()).await.expect("it opens again");
+        let repository = site
+            .open(Arc::<TestClock>::clone(&clock))
+            .await
+            .expect("it opens again");
         repository
             .prepare(&placement)
             .await

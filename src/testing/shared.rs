@@ -13,6 +13,7 @@ case_table! { Shared:
     guards_hold_between_handles,
     conditions_hold_between_handles,
     a_handle_that_is_closed_leaves_the_others_open,
+    a_closed_handle_that_is_dropped_late_disturbs_nobody,
     another_process_writes_only_where_several_may,
     another_process_reads_what_was_acknowledged,
     another_process_that_only_reads_appends_nothing,
@@ -97,6 +98,19 @@ async fn a_handle_that_is_closed_leaves_the_others_open(scene: Scene) {
     third.write(Draft::to("s").event("Given")).await;
     further.repository.close().await.unwrap();
     assert_eq!(third.log().await.len(), 3);
+}
+
+async fn a_closed_handle_that_is_dropped_late_disturbs_nobody(scene: Scene) {
+    scene.write(Draft::to("s").event("Given")).await;
+    scene.repository.close().await.unwrap();
+    let anew = scene.further_handle().await;
+    anew.write(Draft::to("s").event("Given")).await;
+    drop(scene);
+    let further = anew.further_handle().await;
+    further.write(Draft::to("s").event("Given")).await;
+    assert_eq!(anew.log().await.len(), 3);
+    anew.repository.close().await.unwrap();
+    assert_eq!(further.reopened().await.log().await.len(), 3);
 }
 
 /// What another process answers; within one process, a further handle stands in for it, which may

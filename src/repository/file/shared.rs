@@ -353,10 +353,13 @@ impl Drop for Shared {
         // Whoever closed the repository in order has let go of the lock already; else it goes with
         // the file. The table keeps no entry for a directory that nobody has open.
         let mut open = OPEN.lock();
-        if open
-            .get(&self.directory)
-            .is_some_and(|slot| Arc::strong_count(slot) == 1)
-        {
+        if open.get(&self.directory).is_some_and(|slot| {
+            // One that was closed may be dropped after the directory was opened anew.
+            let unused = slot
+                .try_lock()
+                .is_ok_and(|shared| shared.strong_count() == 0);
+            Arc::strong_count(slot) == 1 && unused
+        }) {
             open.remove(&self.directory);
         }
     }
