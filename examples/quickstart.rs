@@ -3,13 +3,13 @@
 
 use annals::{
     Append, ConfigurationStream, Error, EventFilter, EventStore, EventStoreConfig, ExpectedVersion,
-    NewEvent, Read, TopicConfig,
+    NewEvent, Read, Result, TopicConfig,
 };
 use futures_util::TryStreamExt;
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[tokio::main]
-async fn main() -> annals::Result<()> {
+async fn main() -> Result<()> {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let path = directory.path().display().to_string();
     let open = || EventStore::open(EventStoreConfig::new(ConfigurationStream::file(&path)));
@@ -29,6 +29,18 @@ async fn main() -> annals::Result<()> {
         );
     }
 
+    append(&store).await?;
+    conflict(&store).await?;
+    retry(&store).await?;
+
+    println!("6. Close the store and open it again: what is in files is there, memory is empty");
+    store.close().await?;
+    let store = open().await?;
+    look(&store).await?;
+    store.close().await
+}
+
+async fn append(store: &EventStore) -> Result<()> {
     println!("3. Append to a stream that must not exist yet");
     let placed = NewEvent::json("OrderPlaced", &json!({ "total": 42 }))?.tag("customer:7");
     let first = Append::new([placed])
@@ -39,28 +51,34 @@ async fn main() -> annals::Result<()> {
         "   recorded at position {}; order-1 is at version {}",
         receipt.last, receipt.version
     );
+
     let cart = NewEvent::json("CartOpened", &json!({}))?;
     let receipt = store
         .append_events("carts", Append::new([cart]).stream("cart-1"))
         .await?;
     println!("   recorded in memory at position {}", receipt.last);
+    Ok(())
+}
 
+async fn conflict(store: &EventStore) -> Result<()> {
     println!("4. Two decisions on the same version: the second one is refused");
-    let paid = || NewEvent::json("OrderPaid", &json!({ "by": "card" }));
-    let pay = Append::new([paid()?])
-        .stream("order-1")
-        .expected(ExpectedVersion::exact(1));
-    store.append_events("orders", pay).await?;
-    let again = Append::new([paid()?])
-        .stream("order-1")
-        .expected(ExpectedVersion::exact(1));
-    match store.append_events("orders", again).await {
+    let pay = || -> Result<Append> {
+        let paid = NewEvent::json("OrderPaid", &json!({ "by": "card" }))?;
+        Ok(Append::new([paid])
+            .stream("order-1")
+            .expected(ExpectedVersion::exact(1)))
+    };
+    store.append_events("orders", pay()?).await?;
+    match store.append_events("orders", pay()?).await {
         Err(error @ Error::WrongExpectedVersion { .. }) => println!("   refused: {error}"),
         other => panic!("a conflict was expected, and not {other:?}"),
     }
+    Ok(())
+}
 
+async fn retry(store: &EventStore) -> Result<()> {
     println!("5. A request that is sent twice with one idempotency key is recorded once");
-    let ship = || -> annals::Result<Append> {
+    let ship = || -> Result<Append> {
         let shipped = NewEvent::json("OrderShipped", &json!({ "parcel": "A-1" }))?;
         Ok(Append::new([shipped])
             .stream("order-1")
@@ -69,25 +87,23 @@ async fn main() -> annals::Result<()> {
     let first = store.append_events("orders", ship()?).await?;
     let retry = store.append_events("orders", ship()?).await?;
     println!(
-        "   first:  position {}, duplicate: {}",
+        "   first: position {}, duplicate: {}",
         first.last, first.duplicate
     );
     println!(
-        "   retry:  position {}, duplicate: {}",
+        "   retry: position {}, duplicate: {}",
         retry.last, retry.duplicate
     );
+    Ok(())
+}
 
-    println!("6. Close the store and open it again: what is in files is there, memory is empty");
-    store.close().await?;
-    let store = open().await?;
+async fn look(store: &EventStore) -> Result<()> {
     let mut history = store.read_events("orders", Read::stream("order-1"));
     while let Some(event) = history.try_next().await? {
+        let payload: Value = event.json()?;
         println!(
-            "   {} v{} {} {}",
-            event.position,
-            event.version,
-            event.event_type,
-            event.json::<serde_json::Value>()?
+            "   {} v{} {} {payload}",
+            event.position, event.version, event.event_type
         );
     }
     let of_customer = Read::all().filter(EventFilter::all().tags(["customer:7"]));
@@ -100,5 +116,5 @@ async fn main() -> annals::Result<()> {
         store.get_latest_version("carts").await?
     );
     println!("   health: {:?}", store.health().await.status);
-    store.close().await
+    Ok(())
 }

@@ -1,4 +1,12 @@
 #![doc = include_str!("../README.md")]
+// The library must not panic on any input or any state of disk, server or network. Here and not in
+// the manifest, because tests and examples may.
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
 
 mod commands;
 mod config;

@@ -11,8 +11,13 @@ static ALLOCATOR: PeakAlloc = PeakAlloc;
 const EVENTS: usize = 1_000_000;
 
 async fn bytes_for(topic: &str, payload: usize) -> usize {
-    let store = EventStore::open(EventStoreConfig::new(ConfigurationStream::memory())).await.expect("a store");
-    store.create_topic(TopicConfig::memory(topic)).await.expect("a topic");
+    let store = EventStore::open(EventStoreConfig::new(ConfigurationStream::memory()))
+        .await
+        .expect("a store");
+    store
+        .create_topic(TopicConfig::memory(topic))
+        .await
+        .expect("a topic");
     let payload = Bytes::from(vec![7; payload]);
     let before = ALLOCATOR.current_usage();
     for number in 0..EVENTS {
@@ -29,6 +34,9 @@ async fn a_million_events_take_little_more_than_their_payloads() {
         let used = bytes_for("t", payload).await;
         let each = used as f64 / EVENTS as f64;
         println!("payload {payload} B: {each:.0} B each");
-        assert!(used <= EVENTS * (2 * payload + 200), "{each:.0} B each for a payload of {payload} B");
+        assert!(
+            used <= EVENTS * (2 * payload + 200),
+            "{each:.0} B each for a payload of {payload} B"
+        );
     }
 }

@@ -101,24 +101,8 @@ impl Index {
         }
     }
 
-    pub(crate) const fn before(&self) -> Position {
-        self.before
-    }
-
     pub(crate) fn last(&self) -> Position {
         self.before.forward(self.ids.len() as u64)
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.ids.len()
-    }
-
-    pub(crate) fn ids(&self) -> &[Uuid] {
-        &self.ids
-    }
-
-    pub(crate) fn entries(&self) -> &[Entry] {
-        &self.entries
     }
 
     /// Adds the next event. `before` tells the state of its stream before the run, and is asked
@@ -166,24 +150,6 @@ impl Index {
             );
         }
         Ok(())
-    }
-
-    /// Takes back all events after `last`: their append failed.
-    pub(crate) fn truncate(&mut self, last: Position) {
-        let keep = last.get().saturating_sub(self.before.get()) as usize;
-        let (hasher, by_id) = (&self.hasher, &mut self.by_id);
-        for (id, ordinal) in self.ids.iter().zip(1_u32..).skip(keep) {
-            if let Ok(found) = by_id.find_entry(hasher.hash_one(id), |one| *one == ordinal) {
-                found.remove();
-            }
-        }
-        self.ids.truncate(keep);
-        for entry in &mut self.entries {
-            entry
-                .postings
-                .truncate(entry.postings.partition_point(|one| *one as usize <= keep));
-            entry.deletions.retain(|(at, _)| *at as usize <= keep);
-        }
     }
 
     /// Where the event with this id is.
@@ -286,6 +252,45 @@ impl Index {
                 .map_or(0, |entry| hasher.hash_one(entry.key()))
         });
         at
+    }
+}
+
+/// What only the file repository asks: it writes indexes into files, and takes back what could not
+/// be written.
+#[cfg(feature = "file")]
+impl Index {
+    pub(crate) const fn before(&self) -> Position {
+        self.before
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    pub(crate) fn ids(&self) -> &[Uuid] {
+        &self.ids
+    }
+
+    pub(crate) fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// Takes back all events after `last`: their append failed.
+    pub(crate) fn truncate(&mut self, last: Position) {
+        let keep = last.get().saturating_sub(self.before.get()) as usize;
+        let (hasher, by_id) = (&self.hasher, &mut self.by_id);
+        for (id, ordinal) in self.ids.iter().zip(1_u32..).skip(keep) {
+            if let Ok(found) = by_id.find_entry(hasher.hash_one(id), |one| *one == ordinal) {
+                found.remove();
+            }
+        }
+        self.ids.truncate(keep);
+        for entry in &mut self.entries {
+            entry
+                .postings
+                .truncate(entry.postings.partition_point(|one| *one as usize <= keep));
+            entry.deletions.retain(|(at, _)| *at as usize <= keep);
+        }
     }
 }
 
@@ -417,6 +422,7 @@ mod tests {
         assert_eq!(state(103), Some(StreamState::new(Version::new(7), true)));
     }
 
+    #[cfg(feature = "file")]
     #[test]
     fn what_is_taken_back_is_not_found_any_more() {
         let mut index = filled();

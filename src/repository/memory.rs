@@ -586,9 +586,13 @@ impl Reading {
         if let Some(plan) = self.plan.take() {
             self.pager = Some(Pager::new(plan, &parts)?);
         }
-        match &mut self.pager {
-            Some(pager) => pager.next(&parts),
-            None => Ok(None),
+        let Some(pager) = &mut self.pager else {
+            return Ok(None);
+        };
+        let page = pager.next(&parts)?;
+        if pager.is_done() {
+            self.pager = None;
         }
+        Ok(page)
     }
 }
