@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crate::{
     gate::{Gate, Pass},
-    models::{Clock, Error, Limits, Result, StoreId, TopicInfo, TopicStatus},
-    registry::{Registry, mask},
+    models::{Clock, Error, Limits, Options, Result, StoreId, TopicInfo, TopicStatus},
+    registry::{Registry, has_plain_secret, is_reference, mask, names_secret},
     repository::EventRepository,
     write_model::{Commit, ConfigurationEvent, Model, Topic, WriteModel},
 };
@@ -116,6 +116,30 @@ impl Context {
             reason: format!("others were faster {TRIES} times in a row; try again"),
             source: None,
         })
+    }
+
+    /// Refuses secrets that would be recorded in the configuration stream as they are.
+    pub(crate) fn refuse_plain_secrets(&self, connection: &str, options: &Options) -> Result<()> {
+        if self.plain_secrets {
+            return Ok(());
+        }
+        let refused = |key: &str| {
+            Error::InvalidConfig {
+            key: key.to_owned(),
+            reason: "it holds a secret as it is, which would be recorded; write `${NAME}` and set the variable, or allow it with `allow_plain_secrets`"
+                .to_owned(),
+        }
+        };
+        if has_plain_secret(connection) {
+            return Err(refused("connection"));
+        }
+        let plain = |(key, value): &(&String, &String)| {
+            names_secret(key) && !is_reference(value) || has_plain_secret(value)
+        };
+        match options.iter().find(plain) {
+            Some((key, _)) => Err(refused(&format!("option `{key}`"))),
+            None => Ok(()),
+        }
     }
 
     /// The id of the store, which is known once it is open.

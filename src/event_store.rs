@@ -274,9 +274,11 @@ impl EventStore {
     /// [`Corruption`](crate::Error::Corruption).
     pub async fn get_events(&self, topic: &str, read: Read) -> Result<Vec<RecordedEvent>> {
         let span = tracing::debug_span!("get_events", topic);
-        get_events::get_events(&self.context, topic, read)
-            .instrument(span)
-            .await
+        get_events::get_events(self.context.limits, read, |read| {
+            read_events::read_events(&self.context, topic, read)
+        })
+        .instrument(span)
+        .await
     }
 
     /// Reads the events of one type after a position, as [`get_events`](Self::get_events) does.

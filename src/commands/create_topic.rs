@@ -3,18 +3,14 @@
 
 use crate::{
     context::{Context, info},
-    models::{
-        Error, Options, Placement, Result, StorageId, TopicConfig, TopicInfo, TopicName,
-        TopicStatus,
-    },
-    registry::{has_plain_secret, is_reference, names_secret},
+    models::{Error, Placement, Result, StorageId, TopicConfig, TopicInfo, TopicName, TopicStatus},
     write_model::{ConfigurationEvent, Extra, TopicCreated},
 };
 
 pub(crate) async fn create_topic(context: &Context, config: TopicConfig) -> Result<TopicInfo> {
     let _pass = context.enter_to("create a topic")?;
     let topic = TopicName::new(&config.name)?;
-    refuse_plain_secrets(context, &config.connection, &config.options)?;
+    context.refuse_plain_secrets(&config.connection, &config.options)?;
     let exists = || Error::TopicAlreadyExists {
         topic: topic.clone(),
     };
@@ -75,33 +71,5 @@ pub(crate) async fn create_topic(context: &Context, config: TopicConfig) -> Resu
             Err(error)
         }
         Err(error) => Err(error),
-    }
-}
-
-/// Refuses secrets that would be recorded in the configuration stream as they are.
-pub(crate) fn refuse_plain_secrets(
-    context: &Context,
-    connection: &str,
-    options: &Options,
-) -> Result<()> {
-    if context.plain_secrets {
-        return Ok(());
-    }
-    let refused = |key: &str| {
-        Error::InvalidConfig {
-        key: key.to_owned(),
-        reason: "it holds a secret as it is, which would be recorded; write `${NAME}` and set the variable, or allow it with `allow_plain_secrets`"
-            .to_owned(),
-    }
-    };
-    if has_plain_secret(connection) {
-        return Err(refused("connection"));
-    }
-    let plain = |(key, value): &(&String, &String)| {
-        names_secret(key) && !is_reference(value) || has_plain_secret(value)
-    };
-    match options.iter().find(plain) {
-        Some((key, _)) => Err(refused(&format!("option `{key}`"))),
-        None => Ok(()),
     }
 }

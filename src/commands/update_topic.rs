@@ -9,7 +9,7 @@ use crate::{
 pub(crate) async fn update_topic(context: &Context, config: TopicConfig) -> Result<TopicInfo> {
     let _pass = context.enter_to("update a topic")?;
     let name = TopicName::new(&config.name)?;
-    super::create_topic::refuse_plain_secrets(context, &config.connection, &config.options)?;
+    context.refuse_plain_secrets(&config.connection, &config.options)?;
     let route = context.route(name.as_str()).await?;
     let before = &route.topic.placement;
     let placement = Placement {

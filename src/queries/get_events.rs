@@ -1,26 +1,24 @@
 //! Events at once, in a bounded number.
 
-use std::sync::Arc;
-
 use futures_util::TryStreamExt;
 
-use super::read_events::read_events;
 use crate::{
-    context::Context,
-    models::{Error, Read, RecordedEvent, Result},
+    event_stream::EventStream,
+    models::{Error, Limits, Read, RecordedEvent, Result},
 };
 
+/// Collects the events that `open` gives, up to the limit of the read, or that of the store.
 pub(crate) async fn get_events(
-    context: &Arc<Context>,
-    topic: &str,
+    limits: Limits,
     read: Read,
+    open: impl FnOnce(Read) -> EventStream,
 ) -> Result<Vec<RecordedEvent>> {
-    let bound = context.limits.get_events as u64;
     if read.has_limit() {
-        return read_events(context, topic, read).try_collect().await;
+        return open(read).try_collect().await;
     }
+    let bound = limits.get_events as u64;
     // One more than the bound tells that there are more.
-    let events: Vec<_> = read_events(context, topic, read.limit(bound.saturating_add(1)))
+    let events: Vec<_> = open(read.limit(bound.saturating_add(1)))
         .try_collect()
         .await?;
     let found = events.len() as u64;

@@ -7,32 +7,22 @@
 
 use std::{fs::File, io, sync::Arc};
 
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
-
 use super::{
     disk,
-    frame::{FrameHeader, FrameKind, SegmentHeader, epoch, write_frame},
+    failure::{Failure, failure},
+    frame::{FrameKind, SEGMENT_HEADER, SegmentHeader, epoch, write_frame},
     layout,
-    log::{Log, Published, Standing},
+    log::{Log, Standing},
     mark::Mark,
     options::SyncMode,
-    part::{FilePart, PartIndex, PartView},
+    part::{FilePart, PartIndex},
     seal_segment,
     segment::Segment,
+    stage::{Outcome, Staged},
     writer::{Request, Writer},
 };
-use crate::{
-    models::{AppendReceipt, Error, Position, RecordedEvent, Result, Timestamp},
-    repository::{
-        AppendBatch, Verdict, decide,
-        parts::Parts,
-        record::RecordView,
-        sequence::{Versions, importable},
-    },
-};
+use crate::models::{Error, Position, Result, Timestamp};
 
-/// The most events of one frame of an import.
-const IMPORT_FRAME: usize = 1000;
 /// An index in memory with fewer events is not worth a file at close.
 const WORTH_STORING: usize = 4096;
 
@@ -56,56 +46,6 @@ pub(super) struct Core {
     pub(super) buffer: Vec<u8>,
 }
 
-/// A group that is decided on, but not written.
-#[derive(Debug)]
-struct Staged {
-    bytes: Vec<u8>,
-    head: Position,
-    sealed: bool,
-    last_time: Timestamp,
-    outcomes: Vec<Outcome>,
-    /// The room in the queue that the requests take.
-    permits: Vec<OwnedSemaphorePermit>,
-    /// Whether this is the last group before the topic is closed.
-    finish: bool,
-    /// Whether the group is synced, whatever the mode.
-    sync: bool,
-}
-
-/// What a request comes to if the group is written.
-#[derive(Debug)]
-struct Outcome {
-    reply: Reply,
-    /// Whether it depends on what the group writes.
-    depends: bool,
-}
-
-#[derive(Debug)]
-enum Reply {
-    Append(
-        oneshot::Sender<Result<AppendReceipt>>,
-        Result<AppendReceipt>,
-    ),
-    Position(oneshot::Sender<Result<Position>>, Result<Position>),
-}
-
-impl Reply {
-    /// Tells whoever waits; nobody does where the future was dropped.
-    fn send(self) {
-        match self {
-            Self::Append(reply, result) => drop(reply.send(result)),
-            Self::Position(reply, result) => drop(reply.send(result)),
-        }
-    }
-
-    fn fail(self, error: Error) -> Self {
-        match self {
-            Self::Append(reply, _) => Self::Append(reply, Err(error)),
-            Self::Position(reply, _) => Self::Position(reply, Err(error)),
-        }
-    }
-}
-
 impl Core {
     /// Decides on a group of requests, writes it, and answers them.
     pub(super) fn write_group(&mut self, log: &Arc<Log>, writer: &Writer, group: Vec<Request>) {
@@ -113,7 +53,7 @@ impl Core {
         let refused = self.refusal(log, writer).or_else(|| {
             self.roll(log, writer, options.segment_bytes)
                 .err()
-                .map(shared)
+                .map(failure)
         });
         let mut staged = Staged {
             bytes: std::mem::take(&mut self.buffer),
@@ -149,52 +89,6 @@ impl Core {
             .for_each(|outcome| outcome.reply.send());
     }
 
-    /// Decides on one request; the reply is what it comes to if the group is written.
-    fn stage_request(
-        &mut self,
-        log: &Log,
-        published: &Published,
-        staged: &mut Staged,
-        request: Request,
-        refused: Option<&Shared>,
-    ) -> Option<Reply> {
-        let allowed = refused.map_or(Ok(()), |why| Err(why.error()));
-        Some(match request {
-            Request::Append {
-                batch,
-                now,
-                reply,
-                permit,
-            } => {
-                staged.permits.push(permit);
-                let staging = |()| self.stage_append(log, published, staged, &batch, now);
-                Reply::Append(reply, allowed.and_then(staging))
-            }
-            Request::Import {
-                events,
-                reply,
-                permit,
-            } => {
-                staged.permits.push(permit);
-                let staging = |()| self.stage_import(log, published, staged, &events);
-                Reply::Position(reply, allowed.and_then(staging))
-            }
-            Request::Seal { sealed, reply } => {
-                Reply::Position(reply, allowed.map(|()| self.stage_seal(staged, sealed)))
-            }
-            Request::Sync => {
-                staged.sync = true;
-                self.sync_pending = false;
-                return None;
-            }
-            Request::Finish { reply } => {
-                staged.sync = true;
-                staged.finish = true;
-                Reply::Position(reply, Ok(self.head))
-            }
-        })
-    }
-
     /// Sees to it that what was written without a sync is synced in time.
     fn plan_sync(&mut self, log: &Arc<Log>, writer: &Writer, mode: SyncMode) {
         if let SyncMode::Interval(delay) = mode
@@ -208,12 +102,12 @@ impl Core {
     }
 
     /// Why nothing can be written, if so.
-    fn refusal(&self, log: &Log, writer: &Writer) -> Option<Shared> {
+    fn refusal(&self, log: &Log, writer: &Writer) -> Option<Failure> {
         if self.removed {
-            return Some(Shared::Gone(log.topic.to_string()));
+            return Some(Failure::Gone(log.topic.to_string()));
         }
         let poisoned = writer.poisoned.lock().clone()?;
-        Some(Shared::Unavailable {
+        Some(Failure::Unavailable {
             repository: log.files.repository.clone(),
             reason: format!(
                 "topic {} takes no appends until it is opened anew: {poisoned}",
@@ -242,11 +136,7 @@ impl Core {
             write_frame(
                 &mut frames,
                 (epoch(log.storage, header.first), header.base),
-                self.frame(
-                    FrameKind::Seal,
-                    header.first,
-                    super::frame::SEGMENT_HEADER as u64,
-                ),
+                self.frame(FrameKind::Seal, header.first, SEGMENT_HEADER as u64),
                 &[],
                 |_| {},
             );
@@ -256,7 +146,7 @@ impl Core {
             .map_err(|error| log.files.failed("make", &path, error))?;
         self.segment = Arc::new(Segment::new(&log.path, &header));
         self.file = file;
-        self.end = (super::frame::SEGMENT_HEADER + frames.len()) as u64;
+        self.end = (SEGMENT_HEADER + frames.len()) as u64;
         self.durable = self.end;
         let part = FilePart::live(&self.segment, self.head);
         log.published
@@ -271,182 +161,11 @@ impl Core {
         Ok(())
     }
 
-    fn frame(&self, kind: FrameKind, first: Position, durable: u64) -> FrameHeader {
-        FrameHeader {
-            kind,
-            count: 0,
-            body: 0,
-            first,
-            synced: durable as u32,
-        }
-    }
-
-    fn stage_append(
-        &self,
-        log: &Log,
-        published: &Published,
-        staged: &mut Staged,
-        batch: &AppendBatch,
-        now: Timestamp,
-    ) -> Result<AppendReceipt> {
-        let views = self.views(log, published, &staged.bytes);
-        let parts = Parts {
-            topic: &log.topic,
-            parts: &views,
-            head: staged.head,
-            sealed: staged.sealed,
-        };
-        let before = match self.ask(log, published, &parts, batch)? {
-            Verdict::Duplicate(receipt) => return Ok(receipt),
-            Verdict::Write => {
-                parts
-                    .stream_state(batch.stream.as_str().as_bytes())?
-                    .version
-            }
-        };
-        let now = now.max(staged.last_time);
-        let mut versions = Versions::new(&parts, &batch.stream, before);
-        let mut records = Vec::with_capacity(batch.events.len());
-        for event in &batch.events {
-            records.push(RecordView::of_batch(
-                event,
-                versions.next(&event.stream)?,
-                now,
-            ));
-        }
-        let version = versions.current();
-        drop(views);
-        let first = staged.head.next();
-        self.stage(log, published, staged, &records)?;
-        Ok(AppendReceipt::new(first, staged.head, version))
-    }
-
-    /// Decides on an append. An index file that turns out to be damaged is made anew.
-    fn ask(
-        &self,
-        log: &Log,
-        published: &Published,
-        parts: &Parts<'_, PartView<'_>>,
-        batch: &AppendBatch,
-    ) -> Result<Verdict> {
-        let verdict = decide(parts, batch);
-        if verdict.is_err() && published.parts.iter().any(|part| part.is_damaged()) {
-            // The next group sees the new index; this append has to be sent again.
-            log.heal(published)?;
-            return Err(Error::RepositoryUnavailable {
-                repository: log.files.repository.clone(),
-                reason: "an index file was damaged and has been made anew; try again".to_owned(),
-                source: None,
-            });
-        }
-        verdict
-    }
-
-    fn stage_import(
-        &self,
-        log: &Log,
-        published: &Published,
-        staged: &mut Staged,
-        events: &[RecordedEvent],
-    ) -> Result<Position> {
-        for events in importable(events, staged.head)?.chunks(IMPORT_FRAME) {
-            let records: Vec<_> = events.iter().map(RecordView::of_recorded).collect();
-            self.stage(log, published, staged, &records)?;
-        }
-        Ok(staged.head)
-    }
-
-    fn stage_seal(&self, staged: &mut Staged, sealed: bool) -> Position {
-        if staged.sealed != sealed {
-            let kind = if sealed {
-                FrameKind::Seal
-            } else {
-                FrameKind::Unseal
-            };
-            let header = self.frame(kind, staged.head.next(), self.durable);
-            write_frame(
-                &mut staged.bytes,
-                (self.segment.epoch, self.segment.base),
-                header,
-                &[],
-                |_| {},
-            );
-            staged.sealed = sealed;
-            staged.sync = true;
-        }
-        staged.head
-    }
-
-    /// Adds the records of one append to the group and to the index. Readers do not see them
-    /// before the head says so.
-    fn stage(
-        &self,
-        log: &Log,
-        published: &Published,
-        staged: &mut Staged,
-        records: &[RecordView<'_>],
-    ) -> Result<()> {
-        let Some((part, earlier)) = published.parts.split_last() else {
-            return Ok(());
-        };
-        let PartIndex::Live(live) = &part.index else {
-            return Ok(());
-        };
-        let header = self.frame(FrameKind::Events, staged.head.next(), self.durable);
-        let start = staged.bytes.len();
-        let mut offsets = Vec::with_capacity(records.len());
-        write_frame(
-            &mut staged.bytes,
-            (self.segment.epoch, self.segment.base),
-            header,
-            records,
-            |at| {
-                offsets.push((self.end + at as u64) as u32);
-            },
-        );
-        let views: Vec<_> = earlier.iter().map(|part| log.view(part)).collect();
-        let before = Parts {
-            topic: &log.topic,
-            parts: &views,
-            head: Position::MAX,
-            sealed: false,
-        };
-        let mut live = live.write();
-        for (record, offset) in records.iter().zip(offsets) {
-            if let Err(error) = live
-                .index
-                .push(record, || before.stream_state(record.stream))
-            {
-                // All of the append, or nothing.
-                live.truncate(staged.head);
-                staged.bytes.truncate(start);
-                return Err(error);
-            }
-            live.offsets.push(offset);
-            staged.last_time = staged.last_time.max(record.recorded_at);
-        }
-        staged.head = staged.head.forward(records.len() as u64);
-        Ok(())
-    }
-
-    fn views<'a>(
-        &self,
-        log: &'a Log,
-        published: &'a Published,
-        unwritten: &'a [u8],
-    ) -> Vec<PartView<'a>> {
-        let mut views: Vec<_> = published.parts.iter().map(|part| log.view(part)).collect();
-        if let Some(last) = views.last_mut() {
-            last.unwritten = Some((self.end, unwritten));
-        }
-        views
-    }
-
     /// Writes a group and makes it visible.
     fn write(&mut self, log: &Arc<Log>, writer: &Writer, mut staged: Staged) -> Vec<Outcome> {
         let outcomes = std::mem::take(&mut staged.outcomes);
         if let Err(error) = self.write_bytes(log, writer, &staged) {
-            let why = shared(error);
+            let why = failure(error);
             staged.bytes.clear();
             self.buffer = staged.bytes;
             let fail = |outcome: Outcome| {
@@ -570,68 +289,4 @@ impl Core {
             }
         });
     }
-}
-
-/// An error that several requests are told.
-#[derive(Debug)]
-enum Shared {
-    Gone(String),
-    Unknown {
-        reason: String,
-        source: Option<Arc<dyn std::error::Error + Send + Sync>>,
-    },
-    Unavailable {
-        repository: String,
-        reason: String,
-        source: Option<Arc<dyn std::error::Error + Send + Sync>>,
-    },
-}
-
-fn shared(error: Error) -> Shared {
-    match error {
-        Error::OutcomeUnknown { reason, source } => Shared::Unknown {
-            reason,
-            source: source.map(Arc::from),
-        },
-        Error::RepositoryUnavailable {
-            repository,
-            reason,
-            source,
-        } => Shared::Unavailable {
-            repository,
-            reason,
-            source: source.map(Arc::from),
-        },
-        other => Shared::Unknown {
-            reason: other.to_string(),
-            source: None,
-        },
-    }
-}
-
-impl Shared {
-    fn error(&self) -> Error {
-        match self {
-            Self::Gone(topic) => Error::TopicNotFound {
-                topic: topic.clone(),
-            },
-            Self::Unknown { reason, source } => Error::OutcomeUnknown {
-                reason: reason.clone(),
-                source: source.clone().map(boxed),
-            },
-            Self::Unavailable {
-                repository,
-                reason,
-                source,
-            } => Error::RepositoryUnavailable {
-                repository: repository.clone(),
-                reason: reason.clone(),
-                source: source.clone().map(boxed),
-            },
-        }
-    }
-}
-
-fn boxed(source: Arc<dyn std::error::Error + Send + Sync>) -> crate::models::BoxError {
-    Box::new(source)
 }

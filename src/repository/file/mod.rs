@@ -15,6 +15,7 @@
 
 mod disk;
 mod factory;
+mod failure;
 mod follow;
 mod frame;
 mod group;
@@ -30,6 +31,7 @@ mod repository;
 mod seal_segment;
 mod segment;
 mod shared;
+mod stage;
 mod tail;
 mod verify;
 mod walk;

@@ -1,0 +1,297 @@
+//! Decides on the requests of a group, one after the other, and encodes what is to be written.
+//!
+//! A request sees what those before it in the group will have written. Nothing is on the disk yet,
+//! and nothing is visible.
+
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use super::{
+    failure::Failure,
+    frame::{FrameHeader, FrameKind, write_frame},
+    group::Core,
+    log::{Log, Published},
+    part::{PartIndex, PartView},
+    writer::Request,
+};
+use crate::{
+    models::{AppendReceipt, Error, Position, RecordedEvent, Result, Timestamp},
+    repository::{
+        AppendBatch, Verdict, decide,
+        parts::Parts,
+        record::RecordView,
+        sequence::{Versions, importable},
+    },
+};
+
+/// The most events of one frame of an import.
+const IMPORT_FRAME: usize = 1000;
+
+/// A group that is decided on, but not written.
+#[derive(Debug)]
+pub(super) struct Staged {
+    pub(super) bytes: Vec<u8>,
+    pub(super) head: Position,
+    pub(super) sealed: bool,
+    pub(super) last_time: Timestamp,
+    pub(super) outcomes: Vec<Outcome>,
+    /// The room in the queue that the requests take.
+    pub(super) permits: Vec<OwnedSemaphorePermit>,
+    /// Whether this is the last group before the topic is closed.
+    pub(super) finish: bool,
+    /// Whether the group is synced, whatever the mode.
+    pub(super) sync: bool,
+}
+
+/// What a request comes to if the group is written.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    pub(super) reply: Reply,
+    /// Whether it depends on what the group writes.
+    pub(super) depends: bool,
+}
+
+#[derive(Debug)]
+pub(super) enum Reply {
+    Append(
+        oneshot::Sender<Result<AppendReceipt>>,
+        Result<AppendReceipt>,
+    ),
+    Position(oneshot::Sender<Result<Position>>, Result<Position>),
+}
+
+impl Reply {
+    /// Tells whoever waits; nobody does where the future was dropped.
+    pub(super) fn send(self) {
+        match self {
+            Self::Append(reply, result) => drop(reply.send(result)),
+            Self::Position(reply, result) => drop(reply.send(result)),
+        }
+    }
+
+    /// The same, failed.
+    pub(super) fn fail(self, error: Error) -> Self {
+        match self {
+            Self::Append(reply, _) => Self::Append(reply, Err(error)),
+            Self::Position(reply, _) => Self::Position(reply, Err(error)),
+        }
+    }
+}
+
+impl Core {
+    /// Decides on one request; the reply is what it comes to if the group is written.
+    pub(super) fn stage_request(
+        &mut self,
+        log: &Log,
+        published: &Published,
+        staged: &mut Staged,
+        request: Request,
+        refused: Option<&Failure>,
+    ) -> Option<Reply> {
+        let allowed = refused.map_or(Ok(()), |why| Err(why.error()));
+        Some(match request {
+            Request::Append {
+                batch,
+                now,
+                reply,
+                permit,
+            } => {
+                staged.permits.push(permit);
+                let staging = |()| self.stage_append(log, published, staged, &batch, now);
+                Reply::Append(reply, allowed.and_then(staging))
+            }
+            Request::Import {
+                events,
+                reply,
+                permit,
+            } => {
+                staged.permits.push(permit);
+                let staging = |()| self.stage_import(log, published, staged, &events);
+                Reply::Position(reply, allowed.and_then(staging))
+            }
+            Request::Seal { sealed, reply } => {
+                Reply::Position(reply, allowed.map(|()| self.stage_seal(staged, sealed)))
+            }
+            Request::Sync => {
+                staged.sync = true;
+                self.sync_pending = false;
+                return None;
+            }
+            Request::Finish { reply } => {
+                staged.sync = true;
+                staged.finish = true;
+                Reply::Position(reply, Ok(self.head))
+            }
+        })
+    }
+
+    pub(super) fn frame(&self, kind: FrameKind, first: Position, durable: u64) -> FrameHeader {
+        FrameHeader {
+            kind,
+            count: 0,
+            body: 0,
+            first,
+            synced: durable as u32,
+        }
+    }
+
+    fn stage_append(
+        &self,
+        log: &Log,
+        published: &Published,
+        staged: &mut Staged,
+        batch: &AppendBatch,
+        now: Timestamp,
+    ) -> Result<AppendReceipt> {
+        let views = self.views(log, published, &staged.bytes);
+        let parts = Parts {
+            topic: &log.topic,
+            parts: &views,
+            head: staged.head,
+            sealed: staged.sealed,
+        };
+        let before = match self.ask(log, published, &parts, batch)? {
+            Verdict::Duplicate(receipt) => return Ok(receipt),
+            Verdict::Write => {
+                parts
+                    .stream_state(batch.stream.as_str().as_bytes())?
+                    .version
+            }
+        };
+        let now = now.max(staged.last_time);
+        let mut versions = Versions::new(&parts, &batch.stream, before);
+        let mut records = Vec::with_capacity(batch.events.len());
+        for event in &batch.events {
+            records.push(RecordView::of_batch(
+                event,
+                versions.next(&event.stream)?,
+                now,
+            ));
+        }
+        let version = versions.current();
+        drop(views);
+        let first = staged.head.next();
+        self.stage(log, published, staged, &records)?;
+        Ok(AppendReceipt::new(first, staged.head, version))
+    }
+
+    /// Decides on an append. An index file that turns out to be damaged is made anew.
+    fn ask(
+        &self,
+        log: &Log,
+        published: &Published,
+        parts: &Parts<'_, PartView<'_>>,
+        batch: &AppendBatch,
+    ) -> Result<Verdict> {
+        let verdict = decide(parts, batch);
+        if verdict.is_err() && published.parts.iter().any(|part| part.is_damaged()) {
+            // The next group sees the new index; this append has to be sent again.
+            log.heal(published)?;
+            return Err(Error::RepositoryUnavailable {
+                repository: log.files.repository.clone(),
+                reason: "an index file was damaged and has been made anew; try again".to_owned(),
+                source: None,
+            });
+        }
+        verdict
+    }
+
+    fn stage_import(
+        &self,
+        log: &Log,
+        published: &Published,
+        staged: &mut Staged,
+        events: &[RecordedEvent],
+    ) -> Result<Position> {
+        for events in importable(events, staged.head)?.chunks(IMPORT_FRAME) {
+            let records: Vec<_> = events.iter().map(RecordView::of_recorded).collect();
+            self.stage(log, published, staged, &records)?;
+        }
+        Ok(staged.head)
+    }
+
+    fn stage_seal(&self, staged: &mut Staged, sealed: bool) -> Position {
+        if staged.sealed != sealed {
+            let kind = if sealed {
+                FrameKind::Seal
+            } else {
+                FrameKind::Unseal
+            };
+            let header = self.frame(kind, staged.head.next(), self.durable);
+            write_frame(
+                &mut staged.bytes,
+                (self.segment.epoch, self.segment.base),
+                header,
+                &[],
+                |_| {},
+            );
+            staged.sealed = sealed;
+            staged.sync = true;
+        }
+        staged.head
+    }
+
+    /// Adds the records of one append to the group and to the index. Readers do not see them
+    /// before the head says so.
+    fn stage(
+        &self,
+        log: &Log,
+        published: &Published,
+        staged: &mut Staged,
+        records: &[RecordView<'_>],
+    ) -> Result<()> {
+        let Some((part, earlier)) = published.parts.split_last() else {
+            return Ok(());
+        };
+        let PartIndex::Live(live) = &part.index else {
+            return Ok(());
+        };
+        let header = self.frame(FrameKind::Events, staged.head.next(), self.durable);
+        let start = staged.bytes.len();
+        let mut offsets = Vec::with_capacity(records.len());
+        write_frame(
+            &mut staged.bytes,
+            (self.segment.epoch, self.segment.base),
+            header,
+            records,
+            |at| {
+                offsets.push((self.end + at as u64) as u32);
+            },
+        );
+        let views: Vec<_> = earlier.iter().map(|part| log.view(part)).collect();
+        let before = Parts {
+            topic: &log.topic,
+            parts: &views,
+            head: Position::MAX,
+            sealed: false,
+        };
+        let mut live = live.write();
+        for (record, offset) in records.iter().zip(offsets) {
+            if let Err(error) = live
+                .index
+                .push(record, || before.stream_state(record.stream))
+            {
+                // All of the append, or nothing.
+                live.truncate(staged.head);
+                staged.bytes.truncate(start);
+                return Err(error);
+            }
+            live.offsets.push(offset);
+            staged.last_time = staged.last_time.max(record.recorded_at);
+        }
+        staged.head = staged.head.forward(records.len() as u64);
+        Ok(())
+    }
+
+    fn views<'a>(
+        &self,
+        log: &'a Log,
+        published: &'a Published,
+        unwritten: &'a [u8],
+    ) -> Vec<PartView<'a>> {
+        let mut views: Vec<_> = published.parts.iter().map(|part| log.view(part)).collect();
+        if let Some(last) = views.last_mut() {
+            last.unwritten = Some((self.end, unwritten));
+        }
+        views
+    }
+}
