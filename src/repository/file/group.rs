@@ -50,10 +50,14 @@ impl Core {
     /// Decides on a group of requests, writes it, and answers them.
     pub(super) fn write_group(&mut self, log: &Arc<Log>, writer: &Writer, group: Vec<Request>) {
         let options = *writer.options.lock();
+        let writes = group.iter().any(Request::writes);
         let refused = self.refusal(log, writer).or_else(|| {
-            self.roll(log, writer, options.segment_bytes)
-                .err()
-                .map(failure)
+            let rolled = if writes {
+                self.roll(log, writer, options.segment_bytes)
+            } else {
+                Ok(())
+            };
+            rolled.err().map(failure)
         });
         let mut staged = Staged {
             bytes: std::mem::take(&mut self.buffer),

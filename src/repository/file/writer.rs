@@ -78,6 +78,14 @@ pub(super) enum Request {
 }
 
 impl Request {
+    /// Whether it may add to the log.
+    pub(super) const fn writes(&self) -> bool {
+        matches!(
+            self,
+            Self::Append { .. } | Self::Import { .. } | Self::Seal { .. }
+        )
+    }
+
     fn bytes(&self) -> usize {
         match self {
             Self::Append { permit, .. } | Self::Import { permit, .. } => permit.num_permits(),
