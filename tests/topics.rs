@@ -233,3 +233,333 @@ fn config_name(config: &TopicConfig) -> &'static str {
         .find(|name| shown.contains(&format!("{name:?}")))
         .unwrap()
 }
+
+#[tokio::test]
+async fn options_are_changed_and_those_not_given_go_back() {
+    let directory = TempDir::new().unwrap();
+    let store = open(&directory).await;
+    let config = in_files("kept", &directory).option("sync", "never");
+    let created = store.create_topic(config).await.unwrap();
+    append(&store, "kept", 1).await.unwrap();
+    let small = in_files("kept", &directory).option("segment_bytes", "4096");
+    let updated = store.update_topic(small).await.unwrap();
+    assert_eq!(updated.placement.options["segment_bytes"], "4096");
+    assert!(!updated.placement.options.contains_key("sync"));
+    assert_eq!(updated.placement.storage, created.placement.storage);
+    assert_eq!(updated.created_at, created.created_at);
+    assert!(updated.configured_at > created.configured_at);
+    assert_eq!(store.get_topic("kept").await.unwrap(), updated);
+    assert_eq!(append(&store, "kept", 2).await.unwrap(), Position::new(2));
+
+    for wrong in [
+        in_files("kept", &directory).option("segment_bytes", "12"),
+        in_files("kept", &directory).option("segments", "12"),
+    ] {
+        let refused = store.update_topic(wrong).await;
+        assert!(
+            matches!(refused, Err(Error::InvalidConfig { .. })),
+            "{refused:?}"
+        );
+        assert_eq!(store.get_topic("kept").await.unwrap(), updated);
+    }
+    assert_not_found(store.update_topic(in_files("never", &directory)).await);
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_move_is_not_supported_and_changes_nothing() {
+    let directory = TempDir::new().unwrap();
+    let other = TempDir::new().unwrap();
+    let store = open(&directory).await;
+    store
+        .create_topic(in_files("kept", &directory))
+        .await
+        .unwrap();
+    let before = store.get_topic("kept").await.unwrap();
+    for elsewhere in [in_files("kept", &other), TopicConfig::memory("kept")] {
+        let refused = store.update_topic(elsewhere).await;
+        assert!(
+            matches!(refused, Err(Error::Unsupported { .. })),
+            "{refused:?}"
+        );
+    }
+    assert_eq!(store.get_topic("kept").await.unwrap(), before);
+    let nothing_made = std::fs::read_dir(other.path()).unwrap().next().is_none();
+    assert!(nothing_made);
+    // The same directory, written in another way, is no move.
+    let same = TopicConfig::file("kept", format!("file://{}/./", text(directory.path())));
+    store.update_topic(same).await.unwrap();
+    assert_eq!(append(&store, "kept", 1).await.unwrap(), Position::new(1));
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_configuration_is_the_same_after_a_reopen() {
+    let directory = TempDir::new().unwrap();
+    let store = open(&directory).await;
+    for config in both(&directory) {
+        store.create_topic(config).await.unwrap();
+    }
+    for name in NAMES {
+        append(&store, name, 1).await.unwrap();
+    }
+    store
+        .create_topic(in_files("gone", &directory))
+        .await
+        .unwrap();
+    append(&store, "gone", 1).await.unwrap();
+    store.delete_topic("gone").await.unwrap();
+    store
+        .create_topic(in_files("purged", &directory))
+        .await
+        .unwrap();
+    store.delete_topic("purged").await.unwrap();
+    store.purge_topic("purged").await.unwrap();
+    store
+        .update_topic(in_files("kept", &directory).option("sync", "interval:10"))
+        .await
+        .unwrap();
+    let (id, topics) = (store.id(), store.list_topics().await.unwrap());
+    let deleted = store.list_deleted_topics().await.unwrap();
+    store.close().await.unwrap();
+
+    let store = open(&directory).await;
+    assert_eq!(store.id(), id);
+    assert_eq!(store.list_topics().await.unwrap(), topics);
+    assert_eq!(store.list_deleted_topics().await.unwrap(), deleted);
+    assert_hidden(&store, "purged").await;
+    assert_eq!(head(&store, "kept").await, 1);
+    assert_eq!(head(&store, "fleeting").await, 0, "memory forgets");
+    assert_eq!(
+        append(&store, "fleeting", 1).await.unwrap(),
+        Position::new(1)
+    );
+    store.restore_topic("gone").await.unwrap();
+    assert_eq!(head(&store, "gone").await, 1);
+    store.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_many_that_create_one_topic_exactly_one_wins() {
+    let directory = TempDir::new().unwrap();
+    let stores = [open(&directory).await, open(&directory).await];
+    assert_eq!(stores[0].id(), stores[1].id());
+    for round in 0..5 {
+        let name = format!("contested-{round}");
+        let tasks: Vec<_> = (0..16)
+            .map(|task| {
+                let store = stores[task % 2].clone();
+                let config = in_files(&name, &directory);
+                tokio::spawn(async move { store.create_topic(config).await })
+            })
+            .collect();
+        let mut winners = Vec::new();
+        for task in tasks {
+            match task.await.unwrap() {
+                Ok(info) => winners.push(info),
+                Err(Error::TopicAlreadyExists { topic }) => assert_eq!(topic.as_str(), name),
+                Err(error) => panic!("{error}"),
+            }
+        }
+        assert_eq!(winners.len(), 1);
+        for store in &stores {
+            assert_eq!(store.get_topic(&name).await.unwrap(), winners[0]);
+        }
+    }
+    // The losers have left no storage behind: five topics, and the configuration stream.
+    let left = std::fs::read_dir(directory.path().join("topics")).unwrap();
+    assert_eq!(left.count(), 6);
+    for store in stores {
+        store.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_second_store_learns_of_topics_without_being_told() {
+    let directory = TempDir::new().unwrap();
+    let (first, second) = (open(&directory).await, open(&directory).await);
+    first
+        .create_topic(in_files("kept", &directory))
+        .await
+        .unwrap();
+    assert_eq!(append(&second, "kept", 1).await.unwrap(), Position::new(1));
+    assert_eq!(append(&first, "kept", 2).await.unwrap(), Position::new(2));
+    assert_eq!(head(&second, "kept").await, 2);
+    first.delete_topic("kept").await.unwrap();
+    assert!(names(&second).await.is_empty());
+    assert_hidden(&second, "kept").await;
+    second.restore_topic("kept").await.unwrap();
+    assert_eq!(head(&first, "kept").await, 2);
+    // Closing one leaves the other at work.
+    first.close().await.unwrap();
+    assert_eq!(append(&second, "kept", 3).await.unwrap(), Position::new(3));
+    second.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_append_through_another_store_never_goes_to_a_deleted_topic() {
+    let directory = TempDir::new().unwrap();
+    let (first, second) = (open(&directory).await, open(&directory).await);
+    first
+        .create_topic(in_files("kept", &directory))
+        .await
+        .unwrap();
+    append(&second, "kept", 1).await.unwrap();
+    first.delete_topic("kept").await.unwrap();
+    // The second store has not asked for the configuration since.
+    assert_not_found(append(&second, "kept", 2).await);
+    first
+        .create_topic(in_files("kept", &directory))
+        .await
+        .unwrap();
+    append(&second, "kept", 3).await.unwrap();
+    assert_eq!(head(&first, "kept").await, 1);
+    first.delete_topic("kept").await.unwrap();
+    first.purge_topic("kept").await.unwrap();
+    assert_not_found(append(&second, "kept", 4).await);
+    for store in [first, second] {
+        store.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_append_through_another_store_goes_to_the_topic_created_anew_after_a_purge() {
+    let directory = TempDir::new().unwrap();
+    let (first, second) = (open(&directory).await, open(&directory).await);
+    first
+        .create_topic(in_files("kept", &directory))
+        .await
+        .unwrap();
+    append(&second, "kept", 1).await.unwrap();
+    append(&second, "kept", 2).await.unwrap();
+    first.delete_topic("kept").await.unwrap();
+    first.purge_topic("kept").await.unwrap();
+    first
+        .create_topic(in_files("kept", &directory))
+        .await
+        .unwrap();
+    assert_eq!(append(&second, "kept", 3).await.unwrap(), Position::new(1));
+    assert_eq!(head(&first, "kept").await, 1);
+    for store in [first, second] {
+        store.close().await.unwrap();
+    }
+}
+
+/// Storage as a crash leaves it: made, and never recorded.
+async fn orphan(directory: &TempDir, store: StoreId) -> StorageId {
+    let request = OpenRequest {
+        connection: text(directory.path()),
+        name: "test".to_owned(),
+        options: annals::Options::new(),
+        read_only: false,
+        clock: Arc::new(SystemClock),
+    };
+    let repository = FileFactory.open(request).await.unwrap();
+    let placement = Placement {
+        topic: TopicName::new("orphan").unwrap(),
+        adapter: "file".to_owned(),
+        connection: text(directory.path()),
+        options: annals::Options::new(),
+        storage: StorageId::generate(),
+        store,
+    };
+    repository.prepare(&placement).await.unwrap();
+    repository.close().await.unwrap();
+    placement.storage
+}
+
+#[tokio::test]
+async fn a_sweep_removes_only_old_unused_storage_of_its_own_store() {
+    let directory = TempDir::new().unwrap();
+    let store = open(&directory).await;
+    for config in both(&directory) {
+        store.create_topic(config).await.unwrap();
+    }
+    store
+        .create_topic(in_files("deleted", &directory))
+        .await
+        .unwrap();
+    for name in ["kept", "fleeting", "deleted"] {
+        append(&store, name, 1).await.unwrap();
+    }
+    store.delete_topic("deleted").await.unwrap();
+    let own = orphan(&directory, store.id()).await;
+    let foreign = orphan(&directory, StoreId::generate()).await;
+    assert!(store.sweep().await.unwrap().is_empty(), "it is too young");
+    assert!(storage_directory(&directory, own).exists());
+
+    let swept = store.sweep_older_than(Duration::ZERO).await.unwrap();
+    assert_eq!(swept.len(), 1);
+    assert_eq!((swept[0].storage, swept[0].store), (own, store.id()));
+    assert_eq!(swept[0].topic.as_str(), "orphan");
+    assert!(!storage_directory(&directory, own).exists());
+    assert!(storage_directory(&directory, foreign).exists());
+    assert!(storage_directory(&directory, StorageId::CONFIGURATION).exists());
+    let again = store.sweep_older_than(Duration::ZERO).await.unwrap();
+    assert!(again.is_empty());
+    store.restore_topic("deleted").await.unwrap();
+    for name in ["kept", "fleeting", "deleted"] {
+        assert_eq!(head(&store, name).await, 1);
+    }
+    store.close().await.unwrap();
+    assert_eq!(names(&open(&directory).await).await.len(), 3);
+}
+
+#[tokio::test]
+async fn a_storage_that_is_lost_from_disk_is_corruption_and_not_an_empty_topic() {
+    let directory = TempDir::new().unwrap();
+    let store = open(&directory).await;
+    let info = store
+        .create_topic(in_files("kept", &directory))
+        .await
+        .unwrap();
+    append(&store, "kept", 1).await.unwrap();
+    store.close().await.unwrap();
+    let lost = storage_directory(&directory, info.placement.storage);
+    std::fs::remove_dir_all(&lost).unwrap();
+
+    let store = open(&directory).await;
+    assert_corrupt(store.get_latest_version("kept").await);
+    assert_corrupt(append(&store, "kept", 2).await);
+    assert_corrupt(store.get_events("kept", Read::all()).await);
+    assert_corrupt(store.get_stream("kept", "one").await);
+    assert_corrupt(store.delete_stream("kept", "one").await);
+    assert_corrupt(store.verify_topic("kept").await);
+    let options = in_files("kept", &directory).option("sync", "never");
+    assert_corrupt(store.update_topic(options).await);
+    assert_corrupt(store.get_latest_version("kept").await);
+    assert!(!lost.exists(), "nothing makes it anew");
+    // The way out is to delete it.
+    store.delete_topic("kept").await.unwrap();
+    store.purge_topic("kept").await.unwrap();
+    store
+        .create_topic(in_files("kept", &directory))
+        .await
+        .unwrap();
+    assert_eq!(append(&store, "kept", 1).await.unwrap(), Position::new(1));
+    store.close().await.unwrap();
+}
+
+#[track_caller]
+fn assert_corrupt<T: std::fmt::Debug>(answer: Result<T>) {
+    assert!(
+        matches!(&answer, Err(Error::Corruption { .. })),
+        "{answer:?}"
+    );
+}
+
+#[tokio::test]
+async fn an_append_to_a_topic_of_a_dropped_store_is_still_there() {
+    let directory = TempDir::new().unwrap();
+    let store = open(&directory).await;
+    store
+        .create_topic(in_files("kept", &directory))
+        .await
+        .unwrap();
+    let append = Append::new([event(1), event(2)]).stream("one");
+    store.append_events("kept", append).await.unwrap();
+    drop(store);
+    let store = open(&directory).await;
+    assert_eq!(head(&store, "kept").await, 2);
+    store.close().await.unwrap();
+}
