@@ -8,7 +8,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 use annals::{
     Append, ConfigurationStream, Error, EventStore, EventStoreConfig, NewEvent, Placement,
     Position, Read, Result, StorageId, StoreId, SystemClock, TopicConfig, TopicName, TopicStatus,
-    repository::{EventRepository, OpenRequest, RepositoryFactory, file::FileFactory},
+    repository::{OpenRequest, RepositoryFactory, file::FileFactory},
 };
 use tempfile::TempDir;
 
@@ -208,7 +208,13 @@ async fn a_name_used_again_starts_empty_and_never_meets_old_events() {
 
         store.create_topic(config).await.unwrap();
         assert_eq!(head(&store, name).await, 0);
-        assert!(store.get_events(name, Read::all()).await.unwrap().is_empty());
+        assert!(
+            store
+                .get_events(name, Read::all())
+                .await
+                .unwrap()
+                .is_empty()
+        );
         assert_eq!(append(&store, name, 9).await.unwrap(), Position::new(1));
         // Two of the name are deleted now: the one deleted last comes back.
         let second = store.get_topic(name).await.unwrap().placement.storage;

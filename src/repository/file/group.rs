@@ -12,7 +12,7 @@ use super::{
     failure::{Failure, failure},
     frame::{FrameKind, SEGMENT_HEADER, SegmentHeader, epoch, write_frame},
     layout,
-    log::{Log, Standing},
+    log::{Log, Published},
     mark::Mark,
     options::SyncMode,
     part::{FilePart, PartIndex},
@@ -287,10 +287,6 @@ impl Core {
             // The log is whole without it: the next open then checks the end of the log.
             drop(self.put_mark(log, writer, self.head, true));
         }
-        log.published.send_modify(|published| {
-            if published.standing == Standing::Open {
-                published.standing = Standing::Closed;
-            }
-        });
+        log.published.send_modify(Published::close);
     }
 }
