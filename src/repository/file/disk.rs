@@ -9,6 +9,8 @@ use std::{
     path::Path,
 };
 
+use tokio::{runtime::Handle, task::JoinHandle};
+
 use crate::models::Error;
 
 /// Reads up to `length` bytes at `offset`; fewer only at the end of the file. The memory is not
@@ -68,18 +70,21 @@ pub(super) fn corruption(path: &Path, offset: u64, reason: impl Into<String>) ->
     }
 }
 
-/// Runs `work`, which blocks, away from the threads that poll futures.
-pub(super) async fn unblock<T: Send + 'static>(
+/// Begins `work`, which blocks, away from the threads that poll futures.
+pub(super) fn start<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
-) -> Result<T, Error> {
-    let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-        return Err(Error::RepositoryUnavailable {
-            repository: "file".to_owned(),
-            reason: "no tokio runtime is running here".to_owned(),
-            source: None,
-        });
-    };
-    match runtime.spawn_blocking(work).await {
+) -> Result<JoinHandle<Result<T, Error>>, Error> {
+    let runtime = Handle::try_current().map_err(|error| Error::RepositoryUnavailable {
+        repository: "file".to_owned(),
+        reason: "no tokio runtime is running here".to_owned(),
+        source: Some(Box::new(error)),
+    })?;
+    Ok(runtime.spawn_blocking(work))
+}
+
+/// Waits for work that was begun.
+pub(super) async fn finish<T>(work: JoinHandle<Result<T, Error>>) -> Result<T, Error> {
+    match work.await {
         Ok(result) => result,
         Err(failed) if failed.is_cancelled() => Err(Error::Closed),
         Err(failed) => Err(Error::RepositoryUnavailable {
@@ -88,4 +93,11 @@ pub(super) async fn unblock<T: Send + 'static>(
             source: Some(Box::new(failed)),
         }),
     }
+}
+
+/// Runs `work`, which blocks, away from the threads that poll futures.
+pub(super) async fn unblock<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    finish(start(work)?).await
 }

@@ -12,7 +12,7 @@ use super::{
     failure::{Failure, failure},
     frame::{FrameKind, SEGMENT_HEADER, SegmentHeader, epoch, write_frame},
     layout,
-    log::{Log, Standing},
+    log::{Log, Published},
     mark::Mark,
     options::SyncMode,
     part::{FilePart, PartIndex},
@@ -50,10 +50,14 @@ impl Core {
     /// Decides on a group of requests, writes it, and answers them.
     pub(super) fn write_group(&mut self, log: &Arc<Log>, writer: &Writer, group: Vec<Request>) {
         let options = *writer.options.lock();
+        let writes = group.iter().any(Request::writes);
         let refused = self.refusal(log, writer).or_else(|| {
-            self.roll(log, writer, options.segment_bytes)
-                .err()
-                .map(failure)
+            let rolled = if writes {
+                self.roll(log, writer, options.segment_bytes)
+            } else {
+                Ok(())
+            };
+            rolled.err().map(failure)
         });
         let mut staged = Staged {
             bytes: std::mem::take(&mut self.buffer),
@@ -283,10 +287,6 @@ impl Core {
             // The log is whole without it: the next open then checks the end of the log.
             drop(self.put_mark(log, writer, self.head, true));
         }
-        log.published.send_modify(|published| {
-            if published.standing == Standing::Open {
-                published.standing = Standing::Closed;
-            }
-        });
+        log.published.send_modify(Published::close);
     }
 }

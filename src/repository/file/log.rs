@@ -60,6 +60,13 @@ pub(super) enum Standing {
 }
 
 impl Published {
+    /// Ends what is not ended yet.
+    pub(super) fn close(&mut self) {
+        if self.standing == Standing::Open {
+            self.standing = Standing::Closed;
+        }
+    }
+
     /// The same with one part more at the end.
     pub(super) fn add_part(&mut self, part: FilePart) {
         self.parts = self.parts.iter().cloned().chain([Arc::new(part)]).collect();

@@ -23,6 +23,7 @@ mod index_file;
 mod layout;
 mod log;
 mod mark;
+mod open_log;
 mod options;
 mod pages;
 mod part;

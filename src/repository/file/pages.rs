@@ -8,14 +8,14 @@ use futures_util::{
     stream::{self, BoxStream},
 };
 
-use tokio::task::{JoinError, JoinHandle, spawn_blocking};
+use tokio::task::JoinHandle;
 
 use super::{
-    disk::unblock,
+    disk::{finish, start, unblock},
     log::{Log, Published},
 };
 use crate::{
-    models::{Error, Result},
+    models::Result,
     repository::{Page, ReadPlan, paging::Pager},
 };
 
@@ -59,15 +59,10 @@ async fn next(reading: Reading) -> Result<(Option<Page>, Reading)> {
     // A topic that was removed, or a repository that was closed, is not read any further.
     going.log.published()?;
     let (page, pager) = match going.ahead.take() {
-        Some(ahead) => match ahead.await {
-            Ok(read) => read?,
-            Err(failed) if failed.is_cancelled() => return Err(Error::Closed),
-            Err(failed) => return unblock(move || Err(panicked(failed))).await,
-        },
+        Some(ahead) => finish(ahead).await?,
         None => {
-            let (log, published, pager) =
-                (Arc::clone(&going.log), going.published.clone(), going.pager);
-            unblock(move || read(&log, &published, pager)).await?
+            let (log, published) = (Arc::clone(&going.log), going.published.clone());
+            unblock(move || read(&log, &published, going.pager)).await?
         }
     };
     if pager.is_done() {
@@ -75,13 +70,14 @@ async fn next(reading: Reading) -> Result<(Option<Page>, Reading)> {
     }
     let (log, published) = (Arc::clone(&going.log), going.published.clone());
     let ahead = pager.clone();
-    let ahead = spawn_blocking(move || read(&log, &published, ahead));
+    let ahead = start(move || read(&log, &published, ahead))?;
     Ok((
         page,
         Reading::Going(Going {
+            log: going.log,
+            published: going.published,
             pager,
             ahead: Some(ahead),
-            ..going
         }),
     ))
 }
@@ -112,12 +108,4 @@ fn read(log: &Log, published: &Published, pager: Pager) -> PageRead {
         let page = pager.next(parts)?;
         Ok((page, pager))
     })
-}
-
-fn panicked(failed: JoinError) -> Error {
-    Error::RepositoryUnavailable {
-        repository: "file".to_owned(),
-        reason: "a read ended by a panic, which is a fault of this library".to_owned(),
-        source: Some(Box::new(failed)),
-    }
 }

@@ -282,20 +282,7 @@ impl EventRepository for FileRepository {
     async fn remove(&self, storage: StorageId) -> Result<()> {
         self.check_writable("remove storage")?;
         let shared = Arc::clone(&self.shared);
-        unblock(move || {
-            if let Some(log) = shared.forget(storage)
-                && let Role::Writes(writer) = &log.role
-            {
-                // The group that is being written is finished first.
-                writer.core.lock().removed = true;
-                log.published
-                    .send_modify(|published| published.standing = Standing::Removed);
-            }
-            let path = layout::storage_path(&shared.directory, storage);
-            layout::erase_storage(&shared.directory, storage)
-                .map_err(|error| shared.files.failed("erase", &path, error))
-        })
-        .await
+        unblock(move || shared.remove(storage)).await
     }
 
     async fn health(&self) -> RepositoryHealth {

@@ -7,29 +7,22 @@
 use std::{
     collections::{BTreeMap, HashMap},
     fs::{self, File, TryLockError},
-    io,
     path::{Path, PathBuf},
     sync::{Arc, Weak},
     time::{Duration, Instant},
 };
 
-use parking_lot::Mutex;
-use tokio::sync::{OnceCell, RwLock, watch};
+use parking_lot::{Mutex, RwLock};
 
 use super::{
     disk::{self, unblock},
-    follow::Follower,
-    frame::epoch,
-    group::Core,
     layout,
-    log::{Log, Published, Role, Standing},
-    options::FileOptions,
-    recovery::{Opening, Recovered},
+    log::Log,
+    open_log::LogCell,
     segment::Files,
     workers::Workers,
-    writer::Writer,
 };
-use crate::models::{Error, Placement, Position, Result, StorageId};
+use crate::models::{Error, Result, StorageId};
 
 /// One directory, opened.
 #[derive(Debug)]
@@ -37,14 +30,15 @@ pub(super) struct Shared {
     pub(super) directory: PathBuf,
     /// The lock of a process that writes; none for a reader. Every log that is open holds it too,
     /// so that it is not let go while one is still being written.
-    lock: Option<Arc<File>>,
-    logs: Mutex<HashMap<StorageId, Arc<OnceCell<Arc<Log>>>>>,
+    pub(super) lock: Option<Arc<File>>,
+    pub(super) logs: Mutex<HashMap<StorageId, Arc<LogCell>>>,
     pub(super) workers: Workers,
     pub(super) files: Arc<Files>,
     /// How many handles are open.
     handles: Mutex<usize>,
-    /// Held for reading while a topic is opened, and for writing to end that for good.
-    closed: RwLock<bool>,
+    /// Held for reading while a topic is opened, and for writing to end that for good; both on
+    /// threads that may block.
+    pub(super) closed: RwLock<bool>,
     /// Held while a storage is made, on a thread that may block.
     pub(super) making: Mutex<()>,
     /// What was mended, for people.
@@ -125,11 +119,13 @@ impl Shared {
             .write(true)
             .open(&path)
             .map_err(|error| failed("open", error))?;
+        let patience = if opened_before { PATIENCE } else { POLL.0 * 4 };
         let started = Instant::now();
         while let Err(error) = file.try_lock() {
             match error {
                 // A store of this process was dropped, and is still writing what it had accepted.
-                TryLockError::WouldBlock if opened_before && started.elapsed() < PATIENCE => {
+                // A process that only looks whether one writes holds the lock for a moment.
+                TryLockError::WouldBlock if started.elapsed() < patience => {
                     std::thread::sleep(POLL.0);
                 }
                 TryLockError::WouldBlock => {
@@ -152,59 +148,44 @@ impl Shared {
     }
 
     /// Takes a handle away. Closes all topics after the last one.
-    pub(super) async fn leave(&self) -> Result<()> {
+    pub(super) async fn leave(self: &Arc<Self>) -> Result<()> {
+        // Counted before anything is waited for, so that a close that is given up on is one.
+        if self.abandon() > 0 {
+            return Ok(());
+        }
         let slot = slot(&self.directory);
         let alone = slot.lock().await;
-        {
-            let mut handles = self.handles.lock();
-            *handles = handles.saturating_sub(1);
-            if *handles > 0 {
-                return Ok(());
-            }
-        }
         let finished = self.finish().await;
         drop(alone);
         finished
     }
 
-    /// Takes away a handle that was not closed.
-    pub(super) fn abandon(&self) {
+    /// Takes away a handle, and tells how many are left.
+    pub(super) fn abandon(&self) -> usize {
         let mut handles = self.handles.lock();
         *handles = handles.saturating_sub(1);
+        *handles
     }
 
-    /// Finishes what was accepted, closes all topics, and lets go of the lock.
-    async fn finish(&self) -> Result<()> {
-        *self.closed.write().await = true;
-        let logs: Vec<_> = self
-            .logs
-            .lock()
-            .values()
-            .filter_map(|cell| cell.get().cloned())
-            .collect();
-        let mut first_error = None;
-        for log in logs {
-            let finished = match &log.role {
-                Role::Writes(_) => log.finish().await,
-                Role::Follows(_) => {
-                    log.published
-                        .send_modify(|published| published.standing = Standing::Closed);
-                    Ok(())
-                }
-            };
-            first_error = first_error.or(finished.err());
+    /// Finishes what was accepted, closes all topics, and lets go of the lock. Whoever calls it
+    /// waits until that is done, also where another one has begun it.
+    async fn finish(self: &Arc<Self>) -> Result<()> {
+        let closing = Arc::clone(self);
+        unblock(move || {
+            *closing.closed.write() = true;
+            Ok(())
+        })
+        .await?;
+        let mut failure = None;
+        for log in self.open_logs() {
+            failure = failure.or(log.finish().await.err());
         }
         if let Some(lock) = &self.lock {
-            lock.unlock().map_err(|error| {
-                disk::unavailable(
-                    &self.files.repository,
-                    "unlock",
-                    &layout::lock_path(&self.directory),
-                    error,
-                )
-            })?;
+            let path = layout::lock_path(&self.directory);
+            lock.unlock()
+                .map_err(|error| self.files.failed("unlock", &path, error))?;
         }
-        first_error.map_or(Ok(()), Err)
+        failure.map_or(Ok(()), Err)
     }
 
     pub(super) const fn writes(&self) -> bool {
@@ -216,135 +197,8 @@ impl Shared {
         self.logs
             .lock()
             .values()
-            .filter_map(|cell| cell.get().cloned())
+            .filter_map(|cell| cell.get())
             .collect()
-    }
-
-    /// The log of a placement, which is opened on first use.
-    pub(super) async fn log(self: &Arc<Self>, placement: &Placement) -> Result<Arc<Log>> {
-        let cell = {
-            let mut logs = self.logs.lock();
-            let cell = logs.entry(placement.storage).or_default();
-            if let Some(log) = cell.get() {
-                return Ok(Arc::clone(log));
-            }
-            Arc::clone(cell)
-        };
-        let opened = cell.get_or_try_init(|| async {
-            let closed = self.closed.read().await;
-            if *closed {
-                return Err(Error::Closed);
-            }
-            let (shared, placement) = (Arc::clone(self), placement.clone());
-            let log = unblock(move || shared.open_log(&placement)).await;
-            drop(closed);
-            log
-        });
-        opened.await.map(Arc::clone)
-    }
-
-    /// Forgets a topic whose storage is gone.
-    pub(super) fn forget(&self, storage: StorageId) -> Option<Arc<Log>> {
-        self.logs
-            .lock()
-            .remove(&storage)
-            .and_then(|cell| cell.get().cloned())
-    }
-
-    fn open_log(&self, placement: &Placement) -> Result<Arc<Log>> {
-        let path = layout::storage_path(&self.directory, placement.storage);
-        if !path.is_dir() {
-            return Err(Error::TopicNotFound {
-                topic: placement.topic.to_string(),
-            });
-        }
-        let opening = Opening {
-            topic: &placement.topic,
-            storage: placement.storage,
-            path: &path,
-            files: &self.files,
-            writes: self.writes(),
-            others_write: !self.writes() && self.is_locked_by_others()?,
-        };
-        let recovered = opening.recover()?;
-        self.notes.lock().extend(recovered.notes.iter().cloned());
-        let published = watch::Sender::new(Published {
-            head: recovered.head,
-            sealed: recovered.sealed,
-            parts: recovered.parts.clone().into(),
-            standing: Standing::Open,
-        });
-        let role = if self.writes() {
-            Role::Writes(Box::new(self.writer(placement, &path, recovered)?))
-        } else {
-            Role::Follows(Mutex::new(Follower::new(&recovered)))
-        };
-        Ok(Arc::new(Log {
-            topic: placement.topic.clone(),
-            storage: placement.storage,
-            path,
-            files: Arc::clone(&self.files),
-            published,
-            role,
-            _lock: self.lock.clone(),
-        }))
-    }
-
-    fn writer(&self, placement: &Placement, path: &Path, found: Recovered) -> Result<Writer> {
-        let options = FileOptions::parse(&placement.options)?;
-        let failed = |doing: &str, path: &Path, error| {
-            disk::unavailable(&self.files.repository, doing, path, error)
-        };
-        let file = disk::open_writable(&found.segment.path)
-            .map_err(|error| failed("open", &found.segment.path, error))?;
-        let mark_path = layout::mark_path(path);
-        let seed = epoch(placement.storage, Position::START);
-        let mark_file = match disk::open_writable(&mark_path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                layout::make_mark(path, placement.storage)
-                    .and_then(|()| disk::sync_directory(path))
-                    .and_then(|()| disk::open_writable(&mark_path))
-            }
-            opened => opened,
-        };
-        let mark_file = mark_file.map_err(|error| failed("open", &mark_path, error))?;
-        found
-            .mark
-            .write(&mark_file, seed)
-            .map_err(|error| failed("write", &mark_path, error))?;
-        let core = Core {
-            durable: found.end,
-            segment: found.segment,
-            file,
-            mark_file,
-            mark: found.mark,
-            head: found.head,
-            sealed: found.sealed,
-            last_time: found.last_time,
-            end: found.end,
-            sync_pending: false,
-            removed: false,
-            buffer: Vec::new(),
-        };
-        Ok(Writer::new(core, self.workers.clone(), options))
-    }
-
-    /// Whether another process has the directory open to write.
-    fn is_locked_by_others(&self) -> Result<bool> {
-        let path = layout::lock_path(&self.directory);
-        let failed = |error| disk::unavailable(&self.files.repository, "look at", &path, error);
-        let file = match File::open(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-            opened => opened.map_err(failed)?,
-        };
-        match file.try_lock_shared() {
-            Ok(()) => {
-                file.unlock().map_err(failed)?;
-                Ok(false)
-            }
-            Err(TryLockError::WouldBlock) => Ok(true),
-            Err(TryLockError::Error(error)) => Err(failed(error)),
-        }
     }
 }
 

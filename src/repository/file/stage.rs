@@ -7,7 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::{
     failure::Failure,
-    frame::{FrameHeader, FrameKind, write_frame},
+    frame::{FrameHeader, FrameKind, MAX_RECORD, write_frame},
     group::Core,
     log::{Log, Published},
     part::{PartIndex, PartView},
@@ -245,6 +245,7 @@ impl Core {
         let PartIndex::Live(live) = &part.index else {
             return Ok(());
         };
+        refuse_too_large(self.end + staged.bytes.len() as u64, records)?;
         let header = self.frame(FrameKind::Events, staged.head.next(), self.durable);
         let start = staged.bytes.len();
         let mut offsets = Vec::with_capacity(records.len());
@@ -294,4 +295,33 @@ impl Core {
         }
         views
     }
+}
+
+/// Refuses what the format cannot hold. The limits of the store are far below it.
+fn refuse_too_large(at: u64, records: &[RecordView<'_>]) -> Result<()> {
+    let bytes: usize = records.iter().map(RecordView::size_bound).sum();
+    let largest = records
+        .iter()
+        .map(RecordView::size_bound)
+        .max()
+        .unwrap_or(0);
+    let check = |what, limit: u64, actual: u64| {
+        if actual > limit {
+            Err(Error::TooLarge {
+                what,
+                limit,
+                actual,
+            })
+        } else {
+            Ok(())
+        }
+    };
+    check("record in bytes", MAX_RECORD as u64, largest as u64)?;
+    check(
+        "append in events",
+        u64::from(u16::MAX),
+        records.len() as u64,
+    )?;
+    // Headers come to less than a tenth of what a record is counted as.
+    check("group in bytes", u64::from(u32::MAX), at + bytes as u64 * 2)
 }

@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::{
     group::Core,
-    log::{Log, Role},
+    log::{Log, Published, Role, Standing},
     options::FileOptions,
     workers::Workers,
 };
@@ -78,6 +78,14 @@ pub(super) enum Request {
 }
 
 impl Request {
+    /// Whether it may add to the log.
+    pub(super) const fn writes(&self) -> bool {
+        matches!(
+            self,
+            Self::Append { .. } | Self::Import { .. } | Self::Seal { .. }
+        )
+    }
+
     fn bytes(&self) -> usize {
         match self {
             Self::Append { permit, .. } | Self::Import { permit, .. } => permit.num_permits(),
@@ -178,7 +186,7 @@ impl Log {
     fn write_all(self: Arc<Self>) {
         let Ok(writer) = self.writer() else { return };
         // A panic would be a fault of this library. It must not leave others waiting for ever.
-        let rescue = Rescue(writer);
+        let rescue = Rescue(&self, writer);
         loop {
             let group = writer.take_group();
             if group.is_empty() {
@@ -229,13 +237,24 @@ impl Log {
         drop(self.submit(Request::Sync));
     }
 
-    /// Finishes what waits and takes nothing more.
+    /// Finishes what waits and takes nothing more. Whoever calls it waits until that is done, also
+    /// where another one has begun it.
     pub(super) async fn finish(self: &Arc<Self>) -> Result<()> {
+        if let Role::Follows(_) = self.role {
+            self.published.send_modify(Published::close);
+            return Ok(());
+        }
         let (reply, done) = oneshot::channel();
         match self.submit(Request::Finish { reply }) {
-            Err(Error::Closed) => Ok(()),
-            Err(error) => Err(error),
             Ok(()) => done.await.map_err(|_| abandoned())?.map(drop),
+            Err(Error::Closed) => {
+                let mut published = self.published.subscribe();
+                let closed = published
+                    .wait_for(|now| now.standing != Standing::Open)
+                    .await;
+                closed.map(drop).map_err(|_| Error::Closed)
+            }
+            Err(error) => Err(error),
         }
     }
 }
@@ -248,16 +267,18 @@ fn abandoned() -> Error {
 }
 
 /// Stops the queue if the thread that writes panics.
-struct Rescue<'a>(&'a Writer);
+struct Rescue<'a>(&'a Log, &'a Writer);
 
 impl Drop for Rescue<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let mut queue = self.0.queue.lock();
+            let mut queue = self.1.queue.lock();
             queue.closed = true;
             queue.waiting.clear();
-            *self.0.poisoned.lock() =
+            *self.1.poisoned.lock() =
                 Some("the writer panicked, which is a fault of this library".to_owned());
+            drop(queue);
+            self.0.published.send_modify(Published::close);
         }
     }
 }
