@@ -123,19 +123,27 @@ struct FactorySite {
     _directory: Option<TempDir>,
 }
 
+impl FactorySite {
+    fn request(&self, clock: Arc<dyn Clock>, read_only: bool) -> Result<OpenRequest> {
+        let connection = self.factory.normalise(&self.connection, &self.options)?;
+        Ok(OpenRequest {
+            name: format!("{}:{connection}", self.adapter),
+            connection,
+            options: self.options.clone(),
+            read_only,
+            clock,
+        })
+    }
+}
+
 #[async_trait]
 impl Site for FactorySite {
     async fn open(&self, clock: Arc<dyn Clock>) -> Result<Arc<dyn EventRepository>> {
-        let connection = self.factory.normalise(&self.connection, &self.options)?;
-        self.factory
-            .open(OpenRequest {
-                name: format!("{}:{connection}", self.adapter),
-                connection,
-                options: self.options.clone(),
-                read_only: false,
-                clock,
-            })
-            .await
+        self.factory.open(self.request(clock, false)?).await
+    }
+
+    async fn open_to_read(&self, clock: Arc<dyn Clock>) -> Result<Arc<dyn EventRepository>> {
+        self.factory.open(self.request(clock, true)?).await
     }
 
     fn placement(&self, topic: &str) -> Placement {

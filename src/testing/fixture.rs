@@ -29,6 +29,9 @@ pub trait Site: fmt::Debug + Send + Sync + 'static {
     /// was left.
     async fn open(&self, clock: Arc<dyn Clock>) -> Result<Arc<dyn EventRepository>>;
 
+    /// Opens the repository only to read, in this process, beside those who write.
+    async fn open_to_read(&self, clock: Arc<dyn Clock>) -> Result<Arc<dyn EventRepository>>;
+
     /// A placement for this topic at this site, with a storage that nobody used before.
     fn placement(&self, topic: &str) -> Placement;
 

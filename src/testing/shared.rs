@@ -1,12 +1,14 @@
 //! P9: handles of one process share a repository, and other processes keep to its rule.
 
+use std::sync::Arc;
+
 use super::{
-    Answer, Processes, Task,
+    Answer, Processes, Task, TestClock,
     case::case_table,
     draft::Draft,
-    scene::{Scene, race},
+    scene::{Scene, race, soon},
 };
-use crate::models::{Error, EventFilter, ExpectedVersion};
+use crate::models::{Error, EventFilter, ExpectedVersion, Position, Result};
 
 case_table! { Shared:
     writers_through_several_handles_leave_no_gap,
@@ -14,6 +16,8 @@ case_table! { Shared:
     conditions_hold_between_handles,
     a_handle_that_is_closed_leaves_the_others_open,
     a_closed_handle_that_is_dropped_late_disturbs_nobody,
+    a_handle_that_only_reads_changes_nothing,
+    a_handle_that_only_reads_follows_those_who_write,
     another_process_writes_only_where_several_may,
     another_process_reads_what_was_acknowledged,
     another_process_that_only_reads_appends_nothing,
@@ -111,6 +115,64 @@ async fn a_closed_handle_that_is_dropped_late_disturbs_nobody(scene: Scene) {
     assert_eq!(anew.log().await.len(), 3);
     anew.repository.close().await.unwrap();
     assert_eq!(further.reopened().await.log().await.len(), 3);
+}
+
+/// The same topic through a handle that only reads.
+async fn reader_of(scene: &Scene) -> Scene {
+    let clock = Arc::<TestClock>::clone(&scene.clock);
+    let repository = scene.site.open_to_read(clock).await;
+    Scene {
+        repository: repository.expect("it opens beside a writer"),
+        ..scene.clone()
+    }
+}
+
+async fn a_handle_that_only_reads_changes_nothing(scene: Scene) {
+    fn refused<T: std::fmt::Debug>(what: &str, outcome: Result<T>) {
+        let named = matches!(outcome, Err(Error::ReadOnly { .. }));
+        assert!(
+            named,
+            "{what} through a handle that only reads: {outcome:?}"
+        );
+    }
+    scene.write(Draft::to("s").events(2, "Given")).await;
+    let log = scene.log().await;
+    let reader = reader_of(&scene).await;
+    let (repository, topic) = (&reader.repository, &reader.placement);
+    refused(
+        "append",
+        reader.append(Draft::to("s").event("Refused")).await,
+    );
+    refused(
+        "prepare",
+        repository.prepare(&scene.site.placement("new")).await,
+    );
+    refused("seal", repository.seal(topic).await);
+    refused("unseal", repository.unseal(topic).await);
+    refused("import", repository.import(topic, log.clone()).await);
+    refused("remove", repository.remove(topic.storage).await);
+    assert_eq!(reader.log().await, log);
+    assert_eq!(repository.list().await.unwrap().len(), 1);
+    assert_eq!(repository.verify(topic).await.unwrap().events, 2);
+    repository.close().await.unwrap();
+    scene.write(Draft::to("s").event("Given")).await;
+    assert_eq!(scene.log().await.len(), 3);
+}
+
+async fn a_handle_that_only_reads_follows_those_who_write(scene: Scene) {
+    let reader = reader_of(&scene).await;
+    for head in 0..10 {
+        let (waiting, position) = (reader.clone(), Position::new(head));
+        let waiter = tokio::spawn(async move {
+            let topic = &waiting.placement;
+            waiting.repository.wait_beyond(topic, position).await
+        });
+        scene.write(Draft::to("s").event("Given")).await;
+        let woken = soon("being woken", waiter).await.unwrap();
+        assert_eq!(woken.unwrap().get(), head + 1);
+        assert_eq!(reader.log().await, scene.log().await);
+        assert_eq!(reader.stream("s").await.version.get(), head + 1);
+    }
 }
 
 /// What another process answers; within one process, a further handle stands in for it, which may

@@ -20,6 +20,7 @@ case_table! { Unknown:
     a_task_that_was_stopped_leaves_the_others_working,
     an_append_tried_until_it_is_known_is_recorded_once,
     answers_beside_a_close_are_true,
+    what_was_accepted_is_finished_when_a_close_returns,
     a_dropped_read_or_question_disturbs_nobody,
 }
 
@@ -157,6 +158,37 @@ async fn answers_beside_a_close_are_true(scene: Scene) {
             recorded += if first.is_some() { 2 } else { 0 };
         }
         assert_eq!(log.len() as u64, before + recorded);
+    }
+}
+
+async fn what_was_accepted_is_finished_when_a_close_returns(scene: Scene) {
+    const WRITERS: u64 = 60;
+    let outcomes = race(WRITERS + 1, |number| {
+        let scene = scene.clone();
+        let draft = Draft::to(&format!("s-{number}")).events(2, "Given");
+        let draft = draft.payload(vec![7; 1 << 18]);
+        async move {
+            if number < WRITERS {
+                let id = draft.ids()[1];
+                return (scene.append(draft).await.is_ok().then_some(id), Vec::new());
+            }
+            while scene.head().await == 0 {
+                tokio::task::yield_now().await;
+            }
+            soon("closing", scene.repository.close()).await.unwrap();
+            // Looks before those who appended have been asked how it went.
+            (None, scene.further_handle().await.log().await)
+        }
+    });
+    let mut outcomes = outcomes.await;
+    let (_, log) = outcomes.pop().unwrap();
+    let acknowledged: Vec<_> = outcomes.into_iter().filter_map(|(id, _)| id).collect();
+    assert_eq!(log.len(), 2 * acknowledged.len());
+    for id in acknowledged {
+        assert!(
+            log.iter().any(|event| event.id == id),
+            "{id} came after the close"
+        );
     }
 }
 
