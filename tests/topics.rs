@@ -8,7 +8,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 use annals::{
     Append, ConfigurationStream, Error, EventStore, EventStoreConfig, NewEvent, Placement,
     Position, Read, Result, StorageId, StoreId, SystemClock, TopicConfig, TopicName, TopicStatus,
-    repository::{EventRepository, OpenRequest, RepositoryFactory, file::FileFactory},
+    repository::{OpenRequest, RepositoryFactory, file::FileFactory},
 };
 use tempfile::TempDir;
 
