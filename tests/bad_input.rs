@@ -425,7 +425,6 @@ async fn a_store_with_a_wrong_configuration_stream_does_not_open() {
 }
 
 #[tokio::test]
-#[ignore = "the repository is opened, and its directory made, before the options are looked at"]
 async fn a_topic_that_is_refused_makes_no_directory() {
     let at = Fixture::new().await;
     let elsewhere = at.directory.path().join("elsewhere");
@@ -437,7 +436,6 @@ async fn a_topic_that_is_refused_makes_no_directory() {
 }
 
 #[tokio::test]
-#[ignore = "a repository that no topic uses and that could not be opened stays in the report"]
 async fn a_topic_that_could_not_be_created_leaves_health_as_it_was() {
     let at = Fixture::new().await;
     let file = at.directory.path().join("file");
