@@ -16,7 +16,7 @@ use super::{
     mark::Mark,
     options::SyncMode,
     part::{FilePart, PartIndex},
-    seal_segment,
+    seal_segment::{self, End},
     segment::Segment,
     stage::{Outcome, Staged},
     writer::{Request, Writer},
@@ -130,6 +130,7 @@ impl Core {
         if self.durable < self.end {
             self.sync(log, writer)?;
         }
+        let end = self.segment_end();
         let header = SegmentHeader {
             storage: log.storage,
             first: self.head.next(),
@@ -155,14 +156,23 @@ impl Core {
         let part = FilePart::live(&self.segment, self.head);
         log.published
             .send_modify(|published| published.add_part(part));
-        let (last, log) = (self.head, Arc::clone(log));
+        let log = Arc::clone(log);
         if let Err(error) = writer
             .workers
-            .submit(move || seal_segment::finish(&log, &full, last))
+            .submit(move || seal_segment::finish(&log, &full, end))
         {
             tracing::warn!(%error, "no thread to index a full segment; it stays in memory");
         }
         Ok(())
+    }
+
+    const fn segment_end(&self) -> End {
+        End {
+            last: self.head,
+            offset: self.end,
+            sealed: self.sealed,
+            last_time: self.last_time,
+        }
     }
 
     /// Writes a group and makes it visible.
@@ -282,7 +292,7 @@ impl Core {
                 && let PartIndex::Live(live) = &part.index
                 && live.read().index.len() >= WORTH_STORING
             {
-                seal_segment::store_tail(log, &part, self.end, self.sealed, self.last_time);
+                seal_segment::finish(log, &self.segment, self.segment_end());
             }
             // The log is whole without it: the next open then checks the end of the log.
             drop(self.put_mark(log, writer, self.head, true));

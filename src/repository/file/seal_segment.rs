@@ -39,18 +39,65 @@ pub(super) fn reindex(log: &Log, segment: &Arc<Segment>) -> Result<()> {
     build(log, segment, last).map(drop)
 }
 
-/// Writes the index file of a segment that is full, up to `last`, which is its last event.
-pub(super) fn finish(log: &Log, segment: &Arc<Segment>, last: Position) {
-    match build(log, segment, last) {
-        Ok(true) => {
-            tracing::debug!(topic = %log.topic, segment = %segment.first, "segment indexed")
-        }
-        // It stays in memory, and is tried again at the next open.
-        Ok(false) => {}
-        Err(error) => {
-            tracing::warn!(topic = %log.topic, segment = %segment.first, %error, "segment not indexed")
-        }
+/// How far a segment goes that is to get its index file.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct End {
+    /// Its last event.
+    pub(super) last: Position,
+    /// Where it ends.
+    pub(super) offset: u64,
+    /// Whether the topic is sealed there.
+    pub(super) sealed: bool,
+    /// The latest time so far.
+    pub(super) last_time: Timestamp,
+}
+
+/// Gives a segment its index file: one that is full, or the last one at close, so that the next
+/// open need not read it. Where that fails, the index stays in memory, and is tried again at the
+/// next open.
+pub(super) fn finish(log: &Log, segment: &Arc<Segment>, end: End) {
+    let finished = match whole_in_memory(log, segment, end) {
+        Some(part) => Ok(store(log, &part, end)),
+        None => build(log, segment, end.last),
+    };
+    if let Err(error) = finished {
+        tracing::warn!(topic = %log.topic, segment = %segment.first, %error, "segment not indexed");
     }
+}
+
+/// The part of a segment, if there is just one, in memory.
+fn whole_in_memory(log: &Log, segment: &Segment, end: End) -> Option<Arc<FilePart>> {
+    let parts = log.parts();
+    let mut of_segment = parts
+        .iter()
+        .filter(|part| part.segment.first == segment.first);
+    let part = of_segment.next().filter(|_| of_segment.next().is_none())?;
+    let whole = part.before() == segment.first.previous() && part.last() == end.last;
+    (whole && matches!(part.index, PartIndex::Live(_))).then(|| Arc::clone(part))
+}
+
+/// Writes an index that is in memory into a file, and tells whether it is there.
+fn store(log: &Log, part: &FilePart, end: End) -> bool {
+    let PartIndex::Live(live) = &part.index else {
+        return true;
+    };
+    let live = live.read();
+    let run = Run {
+        live: &live,
+        covered: end.offset,
+        sealed: end.sealed,
+        last_time: end.last_time,
+    };
+    let stored = write_file(log, &part.segment, &run);
+    drop(live);
+    let Some(index) = stored else { return false };
+    let part = FilePart {
+        segment: Arc::clone(&part.segment),
+        index: PartIndex::Stored(index),
+    };
+    log.published
+        .send_modify(|published| published.replace_parts(part));
+    true
 }
 
 /// Indexes the segment up to `last` and puts the index in place of what there was. Tells whether
@@ -86,37 +133,6 @@ fn build(log: &Log, segment: &Arc<Segment>, last: Position) -> Result<bool> {
     log.published
         .send_modify(|published| published.replace_parts(part));
     Ok(in_file)
-}
-
-/// Writes the index file of the last segment at close, so that the next open need not read it.
-pub(super) fn store_tail(
-    log: &Log,
-    part: &FilePart,
-    covered: u64,
-    sealed: bool,
-    last_time: Timestamp,
-) {
-    let PartIndex::Live(live) = &part.index else {
-        return;
-    };
-    let live = live.read();
-    // An index file begins with its segment. Where it would not, all of it is walked through.
-    if live.index.before() == part.segment.first.previous() {
-        drop(write_file(
-            log,
-            &part.segment,
-            &Run {
-                live: &live,
-                covered,
-                sealed,
-                last_time,
-            },
-        ));
-        return;
-    }
-    let last = live.index.last();
-    drop(live);
-    finish(log, &part.segment, last);
 }
 
 /// Writes an index file and opens it; none where that fails, which is logged: an index can always
