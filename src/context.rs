@@ -75,6 +75,15 @@ impl Context {
             let repository = self.registry.get(&topic.placement).await?;
             return Ok(Route { topic, repository });
         }
+        if matches!(error, Error::TopicSealed { .. }) {
+            // The configuration has the last word: it was sealed when it was deleted, and whoever
+            // restored it did not come so far as to unseal it.
+            before.repository.unseal(&topic.placement).await?;
+            return Ok(Route {
+                topic,
+                repository: Arc::clone(&before.repository),
+            });
+        }
         Err(match error {
             // The configuration still names the storage, so it was not purged.
             Error::TopicNotFound { .. } => Error::Corruption {

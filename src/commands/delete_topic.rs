@@ -1,8 +1,10 @@
 //! Deletes a topic: it is hidden, and can be restored until it is purged.
+//!
+//! Its storage is sealed too, so that a store that does not know of it yet cannot append to it.
 
 use crate::{
     context::{Context, not_found},
-    models::Result,
+    models::{Placement, Result},
     write_model::{ConfigurationEvent, TopicNamed},
 };
 
@@ -10,10 +12,26 @@ pub(crate) async fn delete_topic(context: &Context, name: &str) -> Result<()> {
     let _pass = context.enter_to("delete a topic")?;
     let decided = context.decide(|model| {
         let topic = model.topic(name).ok_or_else(|| not_found(name))?;
+        let placement = topic.placement.clone();
         Ok((
-            ConfigurationEvent::TopicDeleted(TopicNamed::of(&topic.placement)),
-            (),
+            ConfigurationEvent::TopicDeleted(TopicNamed::of(&placement)),
+            placement,
         ))
     });
-    decided.await.map(drop)
+    let (placement, _) = decided.await?;
+    if let Err(error) = seal(context, &placement).await {
+        // It is deleted all the same. Where the repository is down, nobody appends to it either.
+        tracing::warn!(topic = name, %error, "deleted topic not sealed");
+    }
+    Ok(())
+}
+
+async fn seal(context: &Context, placement: &Placement) -> Result<()> {
+    context
+        .registry
+        .get(placement)
+        .await?
+        .seal(placement)
+        .await
+        .map(drop)
 }

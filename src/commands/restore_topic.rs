@@ -1,4 +1,7 @@
 //! Brings back the topic of a name that was deleted last.
+//!
+//! Its storage was sealed when it was deleted. Where it cannot be unsealed now, whoever appends
+//! first does it.
 
 use crate::{
     context::{Context, info, not_found},
@@ -23,5 +26,12 @@ pub(crate) async fn restore_topic(context: &Context, name: &str) -> Result<Topic
         })
         .await?;
     let topic = model.topic(name).ok_or_else(|| not_found(name))?;
+    let unsealed = match context.registry.get(&topic.placement).await {
+        Ok(repository) => repository.unseal(&topic.placement).await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = unsealed {
+        tracing::warn!(topic = name, %error, "restored topic not unsealed yet");
+    }
     Ok(info(topic, TopicStatus::Active))
 }

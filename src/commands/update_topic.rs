@@ -3,6 +3,7 @@
 use crate::{
     context::{Context, info, not_found},
     models::{Error, Placement, Result, TopicConfig, TopicInfo, TopicName, TopicStatus},
+    topic_state::topic_state,
     write_model::{ConfigurationEvent, Extra, TopicUpdated},
 };
 
@@ -10,6 +11,8 @@ pub(crate) async fn update_topic(context: &Context, config: TopicConfig) -> Resu
     let _pass = context.enter_to("update a topic")?;
     let name = TopicName::new(&config.name)?;
     context.refuse_plain_secrets(&config.connection, &config.options)?;
+    // To prepare a storage that is lost would make it anew, and show an empty topic.
+    topic_state(context, name.as_str(), None).await?;
     let route = context.route(name.as_str()).await?;
     let before = &route.topic.placement;
     let placement = Placement {

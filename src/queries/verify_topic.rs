@@ -1,9 +1,19 @@
 //! Reads and checks everything that is stored for a topic.
 
-use crate::{context::Context, models::Result, repository::Verified};
+use crate::{
+    context::Context,
+    models::{Error, Result},
+    repository::Verified,
+};
 
 pub(crate) async fn verify_topic(context: &Context, topic: &str) -> Result<Verified> {
     let _pass = context.enter()?;
     let route = context.route(topic).await?;
-    route.repository.verify(&route.topic.placement).await
+    match route.repository.verify(&route.topic.placement).await {
+        Err(error @ Error::TopicNotFound { .. }) => {
+            let route = context.reroute(topic, &route, error).await?;
+            route.repository.verify(&route.topic.placement).await
+        }
+        verified => verified,
+    }
 }

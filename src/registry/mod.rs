@@ -79,6 +79,15 @@ impl Registry {
         Ok(repository)
     }
 
+    /// Forgets a repository that could not be opened and that nobody needs after all.
+    pub(crate) fn discard(&self, placement: &Placement) {
+        if let Ok(key) = self.key(placement) {
+            self.entries
+                .lock()
+                .retain(|entry| entry.key != key || entry.cell.initialized());
+        }
+    }
+
     /// Forgets the way to a storage that was removed.
     pub(crate) fn forget(&self, storage: StorageId) {
         self.routes.write().remove(&storage);

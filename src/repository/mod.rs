@@ -191,8 +191,11 @@ pub trait RepositoryFactory: fmt::Debug + Send + Sync + 'static {
     /// Turns a resolved connection into the form under which the registry keeps the repository:
     /// two connections to the same place have the same form.
     ///
+    /// Nothing is opened or made here, so this is where options are checked for the first time.
+    ///
     /// # Errors
-    /// [`InvalidConfig`](crate::Error::InvalidConfig) where the connection is malformed.
+    /// [`InvalidConfig`](crate::Error::InvalidConfig) where the connection is malformed, or an
+    /// option is not known or wrong.
     fn normalise(&self, connection: &str, options: &Options) -> Result<String>;
 
     /// Opens the repository. The registry calls it once for each normalised connection, and again

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 
 use super::repository::{MemoryRepository, Shared};
 use crate::{
-    models::{Options, Result},
+    models::{Error, Options, Result},
     repository::{EventRepository, OpenRequest, RepositoryFactory},
 };
 
@@ -20,7 +20,8 @@ pub struct MemoryFactory {
 
 #[async_trait]
 impl RepositoryFactory for MemoryFactory {
-    fn normalise(&self, connection: &str, _options: &Options) -> Result<String> {
+    fn normalise(&self, connection: &str, options: &Options) -> Result<String> {
+        refuse_options(options)?;
         Ok(connection.to_owned())
     }
 
@@ -37,5 +38,16 @@ impl RepositoryFactory for MemoryFactory {
             request.clock,
             request.read_only,
         )))
+    }
+}
+
+/// There are none.
+pub(super) fn refuse_options(options: &Options) -> Result<()> {
+    match options.keys().next() {
+        None => Ok(()),
+        Some(key) => Err(Error::InvalidConfig {
+            key: format!("option `{key}`"),
+            reason: "the memory adapter has no options".to_owned(),
+        }),
     }
 }

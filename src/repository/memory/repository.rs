@@ -8,7 +8,7 @@ use std::{
 
 use async_trait::async_trait;
 use futures_util::{StreamExt, stream::BoxStream};
-use parking_lot::RwLock;
+use parking_lot::{RwLock, RwLockReadGuard};
 use tokio::sync::watch;
 
 use super::{log::Log, pages::pages, part::MemoryPart};
@@ -30,6 +30,9 @@ pub struct MemoryRepository {
     clock: Arc<dyn Clock>,
     closed: watch::Sender<bool>,
     read_only: bool,
+    /// Held for reading by what changes something, which takes no longer than an append does, and
+    /// for writing to close: what was let in is finished then.
+    open: RwLock<bool>,
 }
 
 impl MemoryRepository {
@@ -45,6 +48,7 @@ impl MemoryRepository {
             clock,
             closed: watch::Sender::new(false),
             read_only,
+            open: RwLock::new(true),
         }
     }
 
@@ -56,13 +60,16 @@ impl MemoryRepository {
         }
     }
 
-    fn check_writable(&self, operation: &'static str) -> Result<()> {
-        self.check_open()?;
-        if self.read_only {
-            Err(Error::ReadOnly { operation })
-        } else {
-            Ok(())
+    /// Lets in what changes something.
+    fn enter_to(&self, operation: &'static str) -> Result<RwLockReadGuard<'_, bool>> {
+        let open = self.open.read();
+        if !*open {
+            return Err(Error::Closed);
         }
+        if self.read_only {
+            return Err(Error::ReadOnly { operation });
+        }
+        Ok(open)
     }
 
     /// The log of a placement. It is made on first use, because what was prepared in an earlier
@@ -88,13 +95,8 @@ impl MemoryRepository {
 #[async_trait]
 impl EventRepository for MemoryRepository {
     async fn prepare(&self, placement: &Placement) -> Result<()> {
-        self.check_writable("make storage")?;
-        if let Some(key) = placement.options.keys().next() {
-            return Err(Error::InvalidConfig {
-                key: format!("option `{key}`"),
-                reason: "the memory adapter has no options".to_owned(),
-            });
-        }
+        let _open = self.enter_to("make storage")?;
+        super::factory::refuse_options(&placement.options)?;
         self.log(placement).map(drop)
     }
 
@@ -103,7 +105,7 @@ impl EventRepository for MemoryRepository {
         placement: &Placement,
         batch: Arc<AppendBatch>,
     ) -> Result<AppendReceipt> {
-        self.check_writable("append")?;
+        let _open = self.enter_to("append")?;
         self.log(placement)?.append(&batch, self.clock.now())
     }
 
@@ -142,17 +144,17 @@ impl EventRepository for MemoryRepository {
     }
 
     async fn seal(&self, placement: &Placement) -> Result<Position> {
-        self.check_writable("seal a topic")?;
+        let _open = self.enter_to("seal a topic")?;
         self.log(placement)?.set_sealed(true)
     }
 
     async fn unseal(&self, placement: &Placement) -> Result<()> {
-        self.check_writable("unseal a topic")?;
+        let _open = self.enter_to("unseal a topic")?;
         self.log(placement)?.set_sealed(false).map(drop)
     }
 
     async fn import(&self, placement: &Placement, events: Vec<RecordedEvent>) -> Result<Position> {
-        self.check_writable("import events")?;
+        let _open = self.enter_to("import events")?;
         self.log(placement)?.import(&events)
     }
 
@@ -187,7 +189,7 @@ impl EventRepository for MemoryRepository {
     }
 
     async fn remove(&self, storage: StorageId) -> Result<()> {
-        self.check_writable("remove storage")?;
+        let _open = self.enter_to("remove storage")?;
         let mut topics = self.shared.topics.write();
         topics.removed.insert(storage);
         if let Some(log) = topics.logs.remove(&storage) {
@@ -210,6 +212,7 @@ impl EventRepository for MemoryRepository {
     }
 
     async fn close(&self) -> Result<()> {
+        *self.open.write() = false;
         self.closed.send_replace(true);
         Ok(())
     }
