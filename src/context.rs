@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::{
     gate::{Gate, Pass},
     models::{Clock, Error, Limits, Result, StoreId, TopicInfo, TopicStatus},
-    registry::{Registry, mask},
+    registry::{Registry, mask, mask_options},
     repository::EventRepository,
     write_model::{Commit, ConfigurationEvent, Model, Topic, WriteModel},
 };
@@ -126,7 +126,10 @@ impl Context {
 
 /// A topic as users see it.
 pub(crate) fn info(topic: &Topic, status: TopicStatus) -> TopicInfo {
-    topic.info(status, mask)
+    topic.info(status, |placement| {
+        placement.connection = mask(&placement.connection);
+        placement.options = mask_options(&placement.options);
+    })
 }
 
 /// The error for a topic that is not there.

@@ -114,7 +114,7 @@ impl fmt::Display for StoreId {
 
 /// Where a topic's events are: what the configuration stream says of it, and what a repository is
 /// handed with every call.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Placement {
     /// The topic whose events these are.
     pub topic: TopicName,

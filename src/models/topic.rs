@@ -9,7 +9,7 @@ use super::{Options, Placement, Position, Timestamp, TopicName};
 /// let orders = TopicConfig::file("orders", "./data").option("sync", "always");
 /// let audit = TopicConfig::new("audit", "postgres", "${DATABASE_URL}").option("schema", "audit");
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct TopicConfig {
     pub(crate) name: String,
     pub(crate) adapter: String,

@@ -1,6 +1,11 @@
 //! Connections as text: `${NAME}`s resolved, secrets found and masked.
 
-use crate::models::{Error, Result};
+use std::fmt;
+
+use crate::{
+    models::{Error, Options, Placement, Result, TopicConfig},
+    repository::OpenRequest,
+};
 
 const MASK: &str = "***";
 /// What a parameter is called that holds a secret, in part.
@@ -50,6 +55,53 @@ pub(crate) fn mask(text: &str) -> String {
         }
     }
     masked
+}
+
+/// The settings of an adapter with every secret in them replaced by `***`.
+pub(crate) fn mask_options(options: &Options) -> Options {
+    let masked = |(key, value): (&String, &String)| {
+        let hidden = names_secret(key) && !is_reference(value);
+        let shown = if hidden { MASK.to_owned() } else { mask(value) };
+        (key.clone(), shown)
+    };
+    options.iter().map(masked).collect()
+}
+
+// What holds a connection is shown with its secrets masked, wherever it is shown.
+
+impl fmt::Debug for TopicConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TopicConfig")
+            .field("name", &self.name)
+            .field("adapter", &self.adapter)
+            .field("connection", &mask(&self.connection))
+            .field("options", &mask_options(&self.options))
+            .finish()
+    }
+}
+
+impl fmt::Debug for Placement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Placement")
+            .field("topic", &self.topic)
+            .field("adapter", &self.adapter)
+            .field("connection", &mask(&self.connection))
+            .field("options", &mask_options(&self.options))
+            .field("storage", &self.storage)
+            .field("store", &self.store)
+            .finish()
+    }
+}
+
+impl fmt::Debug for OpenRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The connection is resolved, so a secret may stand anywhere in it: the name tells enough.
+        f.debug_struct("OpenRequest")
+            .field("name", &self.name)
+            .field("options", &mask_options(&self.options))
+            .field("read_only", &self.read_only)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Whether the text holds a secret as it is, and not as `${NAME}`.

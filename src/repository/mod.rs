@@ -168,7 +168,7 @@ pub struct Verified {
 }
 
 /// What a factory needs to open a repository.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct OpenRequest {
     /// The connection with its `${NAME}`s resolved. It may contain secrets: do not log it.
     pub connection: String,
