@@ -76,7 +76,10 @@ impl fmt::Debug for ConfigurationStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ConfigurationStream")
             .field("adapter", &self.adapter)
-            .field("connection", &crate::registry::mask(&self.connection))
+            .field(
+                "connection",
+                &crate::models::secrets::mask(&self.connection),
+            )
             .finish_non_exhaustive()
     }
 }

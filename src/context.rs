@@ -5,8 +5,11 @@ use std::sync::Arc;
 
 use crate::{
     gate::{Gate, Pass},
-    models::{Clock, Error, Limits, Options, Result, StoreId, TopicInfo, TopicStatus},
-    registry::{Registry, has_plain_secret, is_reference, mask, names_secret},
+    models::{
+        Clock, Error, Limits, Options, Result, StoreId, TopicInfo, TopicStatus,
+        secrets::{has_plain_secret, is_reference, mask, mask_options, names_secret},
+    },
+    registry::Registry,
     repository::EventRepository,
     write_model::{Commit, ConfigurationEvent, Model, Topic, WriteModel},
 };
@@ -159,7 +162,10 @@ impl Context {
 
 /// A topic as users see it.
 pub(crate) fn info(topic: &Topic, status: TopicStatus) -> TopicInfo {
-    topic.info(status, mask)
+    topic.info(status, |placement| {
+        placement.connection = mask(&placement.connection);
+        placement.options = mask_options(&placement.options);
+    })
 }
 
 /// The error for a topic that is not there.

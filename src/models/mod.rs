@@ -14,6 +14,7 @@ mod names;
 mod placement;
 mod position;
 mod read;
+pub(crate) mod secrets;
 mod stream;
 mod tags;
 mod timestamp;

@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Error, Result, Timestamp, TopicName};
+use super::{
+    Error, Result, Timestamp, TopicName,
+    secrets::{mask, mask_options},
+};
 
 /// Settings of a topic that its adapter understands.
 pub type Options = BTreeMap<String, String>;
@@ -114,7 +117,7 @@ impl fmt::Display for StoreId {
 
 /// Where a topic's events are: what the configuration stream says of it, and what a repository is
 /// handed with every call.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Placement {
     /// The topic whose events these are.
     pub topic: TopicName,
@@ -129,4 +132,18 @@ pub struct Placement {
     pub storage: StorageId,
     /// The store to which the storage belongs.
     pub store: StoreId,
+}
+
+impl fmt::Debug for Placement {
+    /// Secrets are masked.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Placement")
+            .field("topic", &self.topic)
+            .field("adapter", &self.adapter)
+            .field("connection", &mask(&self.connection))
+            .field("options", &mask_options(&self.options))
+            .field("storage", &self.storage)
+            .field("store", &self.store)
+            .finish()
+    }
 }

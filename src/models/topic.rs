@@ -1,6 +1,11 @@
 //! Topics: as they are asked for, and as they are.
 
-use super::{Options, Placement, Position, Timestamp, TopicName};
+use std::fmt;
+
+use super::{
+    Options, Placement, Position, Timestamp, TopicName,
+    secrets::{mask, mask_options},
+};
 
 /// A topic as it is asked for: its name, its repository and settings for the adapter.
 ///
@@ -9,7 +14,7 @@ use super::{Options, Placement, Position, Timestamp, TopicName};
 /// let orders = TopicConfig::file("orders", "./data").option("sync", "always");
 /// let audit = TopicConfig::new("audit", "postgres", "${DATABASE_URL}").option("schema", "audit");
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct TopicConfig {
     pub(crate) name: String,
     pub(crate) adapter: String,
@@ -62,6 +67,18 @@ impl TopicConfig {
     pub fn option(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.options.insert(key.into(), value.into());
         self
+    }
+}
+
+impl fmt::Debug for TopicConfig {
+    /// Secrets are masked.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TopicConfig")
+            .field("name", &self.name)
+            .field("adapter", &self.adapter)
+            .field("connection", &mask(&self.connection))
+            .field("options", &mask_options(&self.options))
+            .finish()
     }
 }
 

@@ -14,10 +14,12 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::OnceCell;
 
 pub(crate) use adapters::{Factories, built_in};
-pub(crate) use connection::{has_plain_secret, is_reference, mask, names_secret};
 
 use crate::{
-    models::{Clock, Error, HealthStatus, Placement, RepositoryHealth, Result, StorageId},
+    models::{
+        Clock, Error, HealthStatus, Placement, RepositoryHealth, Result, StorageId,
+        secrets::{is_reference, mask},
+    },
     repository::{EventRepository, OpenRequest},
 };
 
@@ -107,6 +109,18 @@ impl Registry {
         ))
     }
 
+    /// What to call the repository of a placement, in which nothing is secret. What a `${NAME}`
+    /// stands for may be a secret wherever it stands, so the name is shown; only where it is the
+    /// whole connection, its form tells which part is the secret.
+    fn shown(placement: &Placement, key: &str) -> String {
+        let connection = &placement.connection;
+        if connection.contains("${") && !is_reference(connection) {
+            format!("{}:{}", placement.adapter, mask(connection))
+        } else {
+            mask(key)
+        }
+    }
+
     async fn get_or_open(&self, placement: &Placement) -> Result<Arc<dyn EventRepository>> {
         let key = self.key(placement)?;
         let entry = {
@@ -114,7 +128,7 @@ impl Registry {
             match entries.iter().find(|entry| entry.key == key) {
                 Some(entry) => Arc::clone(entry),
                 None => {
-                    let name = mask(&key);
+                    let name = Self::shown(placement, &key);
                     let entry = Entry {
                         key,
                         name,

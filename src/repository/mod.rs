@@ -33,7 +33,7 @@ pub use plan::{Page, ReadPlan};
 
 use crate::models::{
     AppendReceipt, Clock, Options, Placement, Position, RecordedEvent, RepositoryHealth, Result,
-    StorageId, StoreId, StreamId, StreamState, TopicName,
+    StorageId, StoreId, StreamId, StreamState, TopicName, secrets::mask_options,
 };
 
 /// One open repository: an adapter at a connection.
@@ -168,7 +168,7 @@ pub struct Verified {
 }
 
 /// What a factory needs to open a repository.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct OpenRequest {
     /// The connection with its `${NAME}`s resolved. It may contain secrets: do not log it.
     pub connection: String,
@@ -180,6 +180,17 @@ pub struct OpenRequest {
     pub read_only: bool,
     /// Tells the time at which events are recorded.
     pub clock: Arc<dyn Clock>,
+}
+
+impl fmt::Debug for OpenRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The connection is resolved, so a secret may stand anywhere in it: the name tells enough.
+        f.debug_struct("OpenRequest")
+            .field("name", &self.name)
+            .field("options", &mask_options(&self.options))
+            .field("read_only", &self.read_only)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Opens repositories of one adapter.

@@ -38,9 +38,9 @@ pub(crate) struct Topic {
 
 impl Topic {
     /// The topic as users see it. A literal secret is masked.
-    pub(crate) fn info(&self, status: TopicStatus, mask: impl FnOnce(&str) -> String) -> TopicInfo {
+    pub(crate) fn info(&self, status: TopicStatus, mask: impl FnOnce(&mut Placement)) -> TopicInfo {
         let mut placement = self.placement.clone();
-        placement.connection = mask(&placement.connection);
+        mask(&mut placement);
         TopicInfo::new(
             status,
             placement,
