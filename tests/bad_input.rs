@@ -1,6 +1,7 @@
 //! Bad input: every rule of names, sizes and settings is said by the right error, and nothing is
 //! written or made.
 
+#![cfg(feature = "file")]
 #![cfg(test)]
 
 use std::path::{Path, PathBuf};

@@ -1,5 +1,6 @@
 //! Events, through the public API: appended, guarded, repeated and read, in memory and in files.
 
+#![cfg(feature = "file")]
 #![cfg(test)]
 
 use std::time::Duration;

@@ -1,6 +1,7 @@
 //! A secret in a connection is shown nowhere and, where it is given by `${NAME}`, recorded nowhere:
 //! not in `Debug` or `Display`, errors and their causes, health, logs, or any file.
 
+#![cfg(feature = "file")]
 #![cfg(test)]
 
 use std::{

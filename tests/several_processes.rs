@@ -3,6 +3,7 @@
 //! The test binary runs itself again as the other process: `ROLE` tells the test that is run there
 //! which part it plays. Both talk by lines over pipes.
 
+#![cfg(feature = "file")]
 #![cfg(test)]
 
 use std::{

@@ -1,6 +1,7 @@
 //! The life of topics, through the public API: created, changed, deleted, restored, purged and
 //! created anew, over memory and files in one store, and from several stores at once.
 
+#![cfg(feature = "file")]
 #![cfg(test)]
 
 use std::{path::Path, sync::Arc, time::Duration};

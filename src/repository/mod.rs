@@ -81,7 +81,7 @@ pub trait EventRepository: fmt::Debug + Send + Sync + 'static {
     ///
     /// The read ends at the topic's last event at the moment of its first poll. Each page tells up
     /// to where it has looked, matches or not; a page may be empty of events, and the last page
-    /// always tells the end of the read. Pages are bounded in memory (P12): some hundred events,
+    /// always tells the end of the read. Pages are bounded in memory (P12): some thousand events,
     /// or some MiB, whatever the size of the topic. Nothing is read ahead of the consumer but one
     /// page. After an error the stream ends.
     ///
