@@ -425,7 +425,6 @@ async fn a_store_with_a_wrong_configuration_stream_does_not_open() {
 }
 
 #[tokio::test]
-#[ignore = "the repository is opened, and its directory made, before the options are looked at"]
 async fn a_topic_that_is_refused_makes_no_directory() {
     let at = Fixture::new().await;
     let elsewhere = at.directory.path().join("elsewhere");

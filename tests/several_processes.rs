@@ -237,7 +237,9 @@ async fn a_second_process_that_would_write_is_told_at_once_that_it_cannot() {
 
     let mut writer = Other::start("writes", directory.path());
     assert_eq!(writer.listen().as_deref(), Some("ready"));
+    let started = std::time::Instant::now();
     let locked = open(directory.path()).await;
+    assert!(started.elapsed() < Duration::from_secs(1), "it waited");
     assert!(
         matches!(&locked, Err(error @ Error::RepositoryLocked { .. }) if error.is_retryable()),
         "{locked:?}"

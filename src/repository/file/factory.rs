@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
 
-use super::{repository::FileRepository, shared};
+use super::{options::FileOptions, repository::FileRepository, shared};
 use crate::{
     models::{Error, Options, Result},
     repository::{EventRepository, OpenRequest, RepositoryFactory},
@@ -35,7 +35,9 @@ fn directory(connection: &str) -> Result<PathBuf> {
 
 #[async_trait]
 impl RepositoryFactory for FileFactory {
-    fn normalise(&self, connection: &str, _options: &Options) -> Result<String> {
+    fn normalise(&self, connection: &str, options: &Options) -> Result<String> {
+        // A wrong option is said before a directory is made.
+        FileOptions::parse(options)?;
         let absolute = directory(connection)?;
         // `/a/./b` is `/a/b`; `..` stays, because what it means depends on links.
         let plain: PathBuf = absolute.components().collect();
