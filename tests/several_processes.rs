@@ -441,3 +441,22 @@ async fn readers_that_open_do_not_keep_a_writer_from_opening() {
     }
     readers.await.unwrap();
 }
+
+#[tokio::test]
+async fn a_close_that_was_given_up_is_finished_by_the_next_one() {
+    let directory = TempDir::new().unwrap();
+    for round in 0..5_u64 {
+        let store = open(directory.path()).await.unwrap();
+        let name = format!("orders-{round}");
+        store
+            .create_topic(topic(&name, directory.path()))
+            .await
+            .unwrap();
+        store.append_events(&name, event(1)).await.unwrap();
+        let short = Duration::from_micros(round * 50);
+        drop(tokio::time::timeout(short, store.close()).await);
+        store.close().await.unwrap();
+        let mut other = Other::start("tries", directory.path());
+        assert_eq!(other.listen().as_deref(), Some("open"), "{round}");
+    }
+}
