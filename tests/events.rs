@@ -769,3 +769,25 @@ async fn a_closed_store_answers_closed_to_everything() {
     let rest: Vec<_> = begun.collect().await;
     assert!(rest.iter().all(|event| matches!(event, Err(Error::Closed))));
 }
+
+#[tokio::test]
+async fn a_read_that_ends_at_its_limit_has_looked_no_further() {
+    let at = Fixture::new().await;
+    for topic in TOPICS {
+        ten(&at, topic).await;
+        let third = EventFilter::all().tags(["third"]);
+        for (read, looked_to) in [
+            (Read::all().limit(2), 2),
+            (Read::all().filter(third.clone()).limit(2), 6),
+            (Read::all().up_to(Position::new(4)), 4),
+            (Read::all().filter(third).up_to(Position::new(4)), 4),
+            (Read::stream("a").limit(1), 2),
+        ] {
+            let shown = format!("{topic}: {read:?}");
+            let mut events = at.store.read_events(topic, read);
+            while events.try_next().await.unwrap().is_some() {}
+            assert_eq!(events.looked_to().get(), looked_to, "{shown}");
+        }
+    }
+    at.store.close().await.unwrap();
+}

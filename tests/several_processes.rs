@@ -238,7 +238,9 @@ async fn a_second_process_that_would_write_is_told_at_once_that_it_cannot() {
 
     let mut writer = Other::start("writes", directory.path());
     assert_eq!(writer.listen().as_deref(), Some("ready"));
+    let started = std::time::Instant::now();
     let locked = open(directory.path()).await;
+    assert!(started.elapsed() < Duration::from_secs(1), "it waited");
     assert!(
         matches!(&locked, Err(error @ Error::RepositoryLocked { .. }) if error.is_retryable()),
         "{locked:?}"
@@ -384,5 +386,78 @@ async fn a_writer_that_is_killed_leaves_what_it_has_acknowledged_to_the_next_one
         assert_eq!(head(reader, "storm").await, found);
         assert_whole(reader, "storm", found).await;
         store.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_is_dropped_leaves_the_writers_of_its_process_as_they_were() {
+    let directory = TempDir::new().unwrap();
+    let store = open(directory.path()).await.unwrap();
+    store
+        .create_topic(topic("orders", directory.path()))
+        .await
+        .unwrap();
+    store.close().await.unwrap();
+    drop(store);
+    let reader = EventStore::open(config(directory.path()).read_only())
+        .await
+        .unwrap();
+    let first = open(directory.path()).await.unwrap();
+    first.append_events("orders", event(1)).await.unwrap();
+    assert_eq!(head(&reader, "orders").await, 1);
+    reader.close().await.unwrap();
+    drop(reader);
+    let second = open(directory.path()).await.unwrap();
+    second.append_events("orders", event(2)).await.unwrap();
+    first.append_events("orders", event(3)).await.unwrap();
+    assert_whole(&second, "orders", 3).await;
+    for store in [first, second] {
+        store.close().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readers_that_open_do_not_keep_a_writer_from_opening() {
+    let directory = TempDir::new().unwrap();
+    let store = open(directory.path()).await.unwrap();
+    store
+        .create_topic(topic("orders", directory.path()))
+        .await
+        .unwrap();
+    store.close().await.unwrap();
+    drop(store);
+    let path = directory.path().to_owned();
+    let readers = tokio::spawn(async move {
+        for _ in 0..200 {
+            let reader = EventStore::open(config(&path).read_only()).await.unwrap();
+            head(&reader, "orders").await;
+            reader.close().await.unwrap();
+        }
+    });
+    while !readers.is_finished() {
+        let writer = open(directory.path()).await.unwrap();
+        writer.close().await.unwrap();
+        drop(writer);
+        tokio::task::yield_now().await;
+    }
+    readers.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_close_that_was_given_up_is_finished_by_the_next_one() {
+    let directory = TempDir::new().unwrap();
+    for round in 0..5_u64 {
+        let store = open(directory.path()).await.unwrap();
+        let name = format!("orders-{round}");
+        store
+            .create_topic(topic(&name, directory.path()))
+            .await
+            .unwrap();
+        store.append_events(&name, event(1)).await.unwrap();
+        let short = Duration::from_micros(round * 50);
+        drop(tokio::time::timeout(short, store.close()).await);
+        store.close().await.unwrap();
+        let mut other = Other::start("tries", directory.path());
+        assert_eq!(other.listen().as_deref(), Some("open"), "{round}");
     }
 }

@@ -570,3 +570,36 @@ async fn an_append_to_a_topic_of_a_dropped_store_is_still_there() {
     assert_eq!(head(&store, "kept").await, 2);
     store.close().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_is_dropped_in_the_midst_of_appends_can_be_opened_again_at_once() {
+    let directory = TempDir::new().unwrap();
+    let store = open(&directory).await;
+    store
+        .create_topic(in_files("kept", &directory))
+        .await
+        .unwrap();
+    store.close().await.unwrap();
+    for round in 1..=30 {
+        let store = open(&directory).await;
+        let appends: Vec<_> = (0..20)
+            .map(|number| {
+                let store = store.clone();
+                tokio::spawn(async move { append(&store, "kept", number).await })
+            })
+            .collect();
+        append(&store, "kept", round).await.unwrap();
+        for task in &appends {
+            task.abort();
+        }
+        drop((store, appends));
+    }
+    let store = open(&directory).await;
+    let events = store.get_events("kept", Read::all()).await.unwrap();
+    assert!(events.len() >= 30);
+    assert_eq!(
+        store.verify_topic("kept").await.unwrap().events,
+        events.len() as u64
+    );
+    store.close().await.unwrap();
+}

@@ -40,8 +40,8 @@ pub trait LogView {
 /// What is to be done with an append that is not refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Record it.
-    Write,
+    /// Record it; this is the state of the append's stream before.
+    Write(StreamState),
     /// It is recorded already; this is its first receipt.
     Duplicate(AppendReceipt),
 }
@@ -81,7 +81,7 @@ pub fn decide(view: &impl LogView, batch: &AppendBatch) -> Result<Verdict> {
     {
         return Err(Error::ConditionFailed { position });
     }
-    Ok(Verdict::Write)
+    Ok(Verdict::Write(state))
 }
 
 /// The receipt of the append if it is recorded already.

@@ -36,6 +36,7 @@ fn directory(connection: &str) -> Result<PathBuf> {
 #[async_trait]
 impl RepositoryFactory for FileFactory {
     fn normalise(&self, connection: &str, options: &Options) -> Result<String> {
+        // A wrong option is said before a directory is made.
         FileOptions::parse(options)?;
         let absolute = directory(connection)?;
         // `/a/./b` is `/a/b`; `..` stays, because what it means depends on links.

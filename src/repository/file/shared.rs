@@ -46,7 +46,15 @@ pub(super) struct Shared {
 }
 
 /// A repository of this process, by its directory.
-type Slot = Arc<tokio::sync::Mutex<Weak<Shared>>>;
+type Slot = Arc<tokio::sync::Mutex<Opened>>;
+
+/// What this process has opened last in a directory, to write.
+#[derive(Debug, Default)]
+struct Opened {
+    shared: Weak<Shared>,
+    /// Topics that are still being written hold the lock also after the repository was dropped.
+    lock: Weak<File>,
+}
 
 static OPEN: Mutex<BTreeMap<PathBuf, Slot>> = Mutex::new(BTreeMap::new());
 
@@ -65,16 +73,21 @@ pub(super) async fn open_to_write(directory: PathBuf, name: String) -> Result<Ar
     .await?;
     let slot = slot(&directory);
     let mut open = slot.lock().await;
-    if let Some(shared) = open.upgrade() {
+    let mut patience = GLIMPSE;
+    if let Some(shared) = open.shared.upgrade() {
         if shared.join() {
             return Ok(shared);
         }
         // Its last handle is being closed, and whoever did that may have given up on it.
         shared.finish().await?;
+    } else if open.lock.strong_count() > 0 {
+        patience = PATIENCE;
     }
-    let opened_before = open.weak_count() > 0;
-    let shared = unblock(move || Shared::lock(directory, name, opened_before)).await?;
-    *open = Arc::downgrade(&shared);
+    let shared = unblock(move || Shared::lock(directory, name, patience)).await?;
+    *open = Opened {
+        shared: Arc::downgrade(&shared),
+        lock: shared.lock.as_ref().map(Arc::downgrade).unwrap_or_default(),
+    };
     Ok(shared)
 }
 
@@ -88,7 +101,7 @@ pub(super) async fn open_to_read(directory: PathBuf, name: String) -> Result<Arc
     .await?;
     let slot = slot(&directory);
     let open = slot.lock().await;
-    if let Some(shared) = open.upgrade().filter(|shared| shared.join()) {
+    if let Some(shared) = open.shared.upgrade().filter(|shared| shared.join()) {
         return Ok(shared);
     }
     Ok(Arc::new(Shared::new(directory, name, None)))
@@ -110,7 +123,7 @@ impl Shared {
     }
 
     /// Locks the directory for this process, and clears what a crash has left.
-    fn lock(directory: PathBuf, name: String, opened_before: bool) -> Result<Arc<Self>> {
+    fn lock(directory: PathBuf, name: String, patience: Duration) -> Result<Arc<Self>> {
         let path = layout::lock_path(&directory);
         let failed = |doing: &str, error| disk::unavailable(&name, doing, &path, error);
         let file = File::options()
@@ -119,12 +132,9 @@ impl Shared {
             .write(true)
             .open(&path)
             .map_err(|error| failed("open", error))?;
-        let patience = if opened_before { PATIENCE } else { POLL.0 * 4 };
         let started = Instant::now();
         while let Err(error) = file.try_lock() {
             match error {
-                // A store of this process was dropped, and is still writing what it had accepted.
-                // A process that only looks whether one writes holds the lock for a moment.
                 TryLockError::WouldBlock if started.elapsed() < patience => {
                     std::thread::sleep(POLL.0);
                 }
@@ -205,15 +215,21 @@ impl Shared {
 impl Drop for Shared {
     fn drop(&mut self) {
         // Whoever closed the repository in order has let go of the lock already; else it goes with
-        // the file. The table keeps no entry for a directory that nobody has open.
+        // the file, once the last topic is written that holds it too. The table keeps no entry for
+        // a directory that nobody has open; one that only reads is not in the table.
+        let Some(lock) = &self.lock else {
+            return;
+        };
+        self.logs.get_mut().clear();
         let mut open = OPEN.lock();
-        if open.get(&self.directory).is_some_and(|slot| {
-            // One that was closed may be dropped after the directory was opened anew.
-            let unused = slot
-                .try_lock()
-                .is_ok_and(|shared| shared.strong_count() == 0);
-            Arc::strong_count(slot) == 1 && unused
-        }) {
+        let unused = |slot: &Slot| {
+            Arc::strong_count(slot) == 1
+                && Arc::strong_count(lock) == 1
+                && slot
+                    .try_lock()
+                    .is_ok_and(|opened| opened.shared.strong_count() == 0)
+        };
+        if open.get(&self.directory).is_some_and(unused) {
             open.remove(&self.directory);
         }
     }
@@ -225,3 +241,7 @@ pub(super) const POLL: (Duration, Duration) =
 
 /// How long a store waits for one of the same process that was dropped and is still writing.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long a store waits in any case: one that opens a topic to read holds the lock for a moment,
+/// to see whether anybody writes.
+const GLIMPSE: Duration = Duration::from_millis(50);

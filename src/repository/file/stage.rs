@@ -151,11 +151,7 @@ impl Core {
         };
         let before = match self.ask(log, published, &parts, batch)? {
             Verdict::Duplicate(receipt) => return Ok(receipt),
-            Verdict::Write => {
-                parts
-                    .stream_state(batch.stream.as_str().as_bytes())?
-                    .version
-            }
+            Verdict::Write(stream) => stream.version,
         };
         let now = now.max(staged.last_time);
         let mut versions = Versions::new(&parts, &batch.stream, before);

@@ -112,7 +112,7 @@ impl Log {
         };
         let before = match decide(&view, batch)? {
             Verdict::Duplicate(receipt) => return Ok(receipt),
-            Verdict::Write => view.stream_state(batch.stream.as_str().as_bytes())?.version,
+            Verdict::Write(stream) => stream.version,
         };
         let now = now.max(writer.last_time);
         let mut versions = Versions::new(&view, &batch.stream, before);
