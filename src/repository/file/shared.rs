@@ -160,23 +160,19 @@ impl Shared {
         open
     }
 
-    /// Takes a handle away. Closes all topics after the last one.
-    pub(super) async fn leave(&self) -> Result<()> {
+    /// Closes all topics once the last handle was taken away.
+    pub(super) async fn finish_after_last(&self) -> Result<()> {
         let slot = slot(&self.directory);
         let alone = slot.lock().await;
-        {
-            let mut handles = self.handles.lock();
-            *handles = handles.saturating_sub(1);
-            if *handles > 0 {
-                return Ok(());
-            }
+        if *self.handles.lock() > 0 {
+            return Ok(());
         }
         let finished = self.finish().await;
         drop(alone);
         finished
     }
 
-    /// Takes away a handle that was not closed.
+    /// Takes a handle away.
     pub(super) fn abandon(&self) {
         let mut handles = self.handles.lock();
         *handles = handles.saturating_sub(1);
@@ -361,18 +357,15 @@ impl Drop for Shared {
     fn drop(&mut self) {
         // Whoever closed the repository in order has let go of the lock already; else it goes with
         // the file, once the last topic is written that holds it too. The table keeps no entry for
-        // a directory that nobody has open; one that only reads is not in the table.
-        let Some(lock) = &self.lock else {
-            return;
-        };
+        // a directory that nobody has open; one that only reads is not in the table itself.
         self.logs.get_mut().clear();
+        let own = usize::from(self.lock.is_some());
         let mut open = OPEN.lock();
         let unused = |slot: &Slot| {
             Arc::strong_count(slot) == 1
-                && Arc::strong_count(lock) == 1
-                && slot
-                    .try_lock()
-                    .is_ok_and(|opened| opened.shared.strong_count() == 0)
+                && slot.try_lock().is_ok_and(|opened| {
+                    opened.shared.strong_count() == 0 && opened.lock.strong_count() <= own
+                })
         };
         if open.get(&self.directory).is_some_and(unused) {
             open.remove(&self.directory);

@@ -14,6 +14,7 @@ use super::{
     group::Core,
     log::{Log, Role},
     options::FileOptions,
+    shared::POLL,
     workers::Workers,
 };
 use crate::{
@@ -233,7 +234,14 @@ impl Log {
     pub(super) async fn finish(self: &Arc<Self>) -> Result<()> {
         let (reply, done) = oneshot::channel();
         match self.submit(Request::Finish { reply }) {
-            Err(Error::Closed) => Ok(()),
+            Err(Error::Closed) => {
+                // Who closed it may have given up waiting, and the queue is still being written.
+                let writer = self.writer()?;
+                while writer.queue.lock().running {
+                    tokio::time::sleep(POLL.0).await;
+                }
+                Ok(())
+            }
             Err(error) => Err(error),
             Ok(()) => done.await.map_err(|_| abandoned())?.map(drop),
         }
@@ -255,6 +263,7 @@ impl Drop for Rescue<'_> {
         if std::thread::panicking() {
             let mut queue = self.0.queue.lock();
             queue.closed = true;
+            queue.running = false;
             queue.waiting.clear();
             *self.0.poisoned.lock() =
                 Some("the writer panicked, which is a fault of this library".to_owned());
