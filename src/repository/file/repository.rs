@@ -328,9 +328,10 @@ impl EventRepository for FileRepository {
 
     async fn close(&self) -> Result<()> {
         self.closed.send_replace(true);
-        if self.left.swap(true, Ordering::AcqRel) {
-            return Ok(());
+        if !self.left.swap(true, Ordering::AcqRel) {
+            self.shared.abandon();
         }
-        self.shared.leave().await
+        // Also where it was closed before: whoever did that may have given up waiting.
+        self.shared.finish_after_last().await
     }
 }

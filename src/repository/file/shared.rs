@@ -157,24 +157,22 @@ impl Shared {
         open
     }
 
-    /// Takes a handle away. Closes all topics after the last one.
-    pub(super) async fn leave(self: &Arc<Self>) -> Result<()> {
-        // Counted before anything is waited for, so that a close that is given up on is one.
-        if self.abandon() > 0 {
-            return Ok(());
-        }
+    /// Closes all topics once the last handle was taken away.
+    pub(super) async fn finish_after_last(self: &Arc<Self>) -> Result<()> {
         let slot = slot(&self.directory);
         let alone = slot.lock().await;
+        if *self.handles.lock() > 0 {
+            return Ok(());
+        }
         let finished = self.finish().await;
         drop(alone);
         finished
     }
 
-    /// Takes away a handle, and tells how many are left.
-    pub(super) fn abandon(&self) -> usize {
+    /// Takes a handle away.
+    pub(super) fn abandon(&self) {
         let mut handles = self.handles.lock();
         *handles = handles.saturating_sub(1);
-        *handles
     }
 
     /// Finishes what was accepted, closes all topics, and lets go of the lock. Whoever calls it
@@ -216,18 +214,15 @@ impl Drop for Shared {
     fn drop(&mut self) {
         // Whoever closed the repository in order has let go of the lock already; else it goes with
         // the file, once the last topic is written that holds it too. The table keeps no entry for
-        // a directory that nobody has open; one that only reads is not in the table.
-        let Some(lock) = &self.lock else {
-            return;
-        };
+        // a directory that nobody has open; one that only reads is not in the table itself.
         self.logs.get_mut().clear();
+        let own = usize::from(self.lock.is_some());
         let mut open = OPEN.lock();
         let unused = |slot: &Slot| {
             Arc::strong_count(slot) == 1
-                && Arc::strong_count(lock) == 1
-                && slot
-                    .try_lock()
-                    .is_ok_and(|opened| opened.shared.strong_count() == 0)
+                && slot.try_lock().is_ok_and(|opened| {
+                    opened.shared.strong_count() == 0 && opened.lock.strong_count() <= own
+                })
         };
         if open.get(&self.directory).is_some_and(unused) {
             open.remove(&self.directory);

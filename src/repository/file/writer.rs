@@ -274,6 +274,7 @@ impl Drop for Rescue<'_> {
         if std::thread::panicking() {
             let mut queue = self.1.queue.lock();
             queue.closed = true;
+            queue.running = false;
             queue.waiting.clear();
             *self.1.poisoned.lock() =
                 Some("the writer panicked, which is a fault of this library".to_owned());
