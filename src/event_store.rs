@@ -362,7 +362,8 @@ impl EventStore {
     /// crash has left of creating or purging a topic. Tells what it removed.
     ///
     /// # Errors
-    /// Where a repository cannot be listed, or storage cannot be removed.
+    /// The first, where repositories could not be listed or storage could not be removed; all were
+    /// tried.
     pub async fn sweep(&self) -> Result<Vec<StorageEntry>> {
         self.sweep_older_than(sweep::GRACE).await
     }

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use crate::{context::Context, models::Result, repository::StorageEntry};
+use crate::{
+    context::Context,
+    models::Result,
+    repository::{EventRepository, StorageEntry},
+};
 
 /// Storage younger than this may belong to a topic that is just being created elsewhere.
 pub(crate) const GRACE: Duration = Duration::from_secs(3600);
@@ -17,23 +21,38 @@ pub(crate) async fn sweep(context: &Context, grace: Duration) -> Result<Vec<Stor
         }
     }
     let mut swept = Vec::new();
+    let mut failure = None;
     for repository in context.registry.open_repositories() {
-        let found = repository.list().await?;
-        // Whatever was recorded before the storage was listed is in this model.
-        let model = context.write_model.refresh().await?;
-        for entry in found {
-            let now = context.clock.now();
-            let old = entry
-                .storage
-                .created_at()
-                .is_none_or(|made| made.until(now) >= grace);
-            if model.store == Some(entry.store) && old && !model.uses(entry.storage) {
-                repository.remove(entry.storage).await?;
-                context.registry.forget(entry.storage);
-                tracing::info!(storage = %entry.storage, topic = %entry.topic, "unused storage removed");
-                swept.push(entry);
-            }
+        // One that fails leaves the others to be swept.
+        if let Err(error) = sweep_repository(context, &*repository, grace, &mut swept).await {
+            tracing::warn!(%error, "repository not swept");
+            failure = failure.or(Some(error));
         }
     }
-    Ok(swept)
+    failure.map_or(Ok(swept), Err)
+}
+
+async fn sweep_repository(
+    context: &Context,
+    repository: &dyn EventRepository,
+    grace: Duration,
+    swept: &mut Vec<StorageEntry>,
+) -> Result<()> {
+    let found = repository.list().await?;
+    // Whatever was recorded before the storage was listed is in this model.
+    let model = context.write_model.refresh().await?;
+    for entry in found {
+        let now = context.clock.now();
+        let old = entry
+            .storage
+            .created_at()
+            .is_none_or(|made| made.until(now) >= grace);
+        if model.store == Some(entry.store) && old && !model.uses(entry.storage) {
+            repository.remove(entry.storage).await?;
+            context.registry.forget(entry.storage);
+            tracing::info!(storage = %entry.storage, topic = %entry.topic, "unused storage removed");
+            swept.push(entry);
+        }
+    }
+    Ok(())
 }

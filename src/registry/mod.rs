@@ -17,7 +17,7 @@ pub(crate) use adapters::{Factories, built_in};
 
 use crate::{
     models::{
-        Clock, Error, HealthStatus, Placement, RepositoryHealth, Result, StorageId,
+        Clock, Error, HealthStatus, Options, Placement, RepositoryHealth, Result, StorageId,
         secrets::{is_reference, mask},
     },
     repository::{EventRepository, OpenRequest},
@@ -157,12 +157,19 @@ impl Registry {
         let request = OpenRequest {
             connection: connection::resolve(&placement.connection, &*self.resolver)?,
             name: entry.name.clone(),
-            options: placement.options.clone(),
+            options: self.resolve_options(placement)?,
             read_only: self.read_only,
             clock: Arc::clone(&self.clock),
         };
         tracing::debug!(repository = %entry.name, "opening repository");
         factory.open(request).await
+    }
+
+    fn resolve_options(&self, placement: &Placement) -> Result<Options> {
+        let resolve = |(key, value): (&String, &String)| {
+            Ok((key.clone(), connection::resolve(value, &*self.resolver)?))
+        };
+        placement.options.iter().map(resolve).collect()
     }
 
     /// How every repository is that was ever needed.

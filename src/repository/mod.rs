@@ -174,7 +174,8 @@ pub struct OpenRequest {
     pub connection: String,
     /// What to call the repository in errors, logs and health: `adapter:connection`, masked.
     pub name: String,
-    /// The options of the topic for which the repository is opened.
+    /// The options of the topic for which the repository is opened, with their `${NAME}`s resolved.
+    /// In placements they stand unresolved.
     pub options: BTreeMap<String, String>,
     /// Whether the repository is only read.
     pub read_only: bool,
@@ -194,6 +195,9 @@ impl fmt::Debug for OpenRequest {
 }
 
 /// Opens repositories of one adapter.
+///
+/// An error that it makes must not tell the connection: it may contain secrets. The name in the
+/// request has none.
 ///
 /// One factory serves one store, so an adapter that keeps its data in the process (as `memory`
 /// does) can keep it in the factory.
