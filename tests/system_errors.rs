@@ -14,12 +14,32 @@ use annals::{
 };
 
 const DIRECTORY: &str = "ANNALS_SYSTEM_ERRORS_DIRECTORY";
+const TRACED: &str = "ANNALS_SYSTEM_ERRORS_TRACED";
 
 async fn open(directory: &Path) -> EventStore {
     let stream = ConfigurationStream::file(directory.display().to_string());
     EventStore::open(EventStoreConfig::new(stream))
         .await
         .unwrap()
+}
+
+/// Makes a topic and appends to it; for the test of what is synced. Does nothing when run as one test
+/// among the others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn child_that_makes_a_topic_under_strace() {
+    let Ok(directory) = std::env::var(TRACED) else {
+        return;
+    };
+    let store = open(Path::new(&directory)).await;
+    // Segments that are full after some appends are begun on the way.
+    let topic = TopicConfig::file("traced", &directory).option("segment_bytes", "4096");
+    store.create_topic(topic).await.unwrap();
+    println!("ANSWER created");
+    for number in 0..20 {
+        let event = NewEvent::binary("Written", "text/plain", vec![number; 700]);
+        store.append_events("traced", event).await.unwrap();
+        println!("ANSWER {number}");
+    }
 }
 
 /// Appends ten events one after the other. Does nothing when run as one test among the others.
@@ -232,4 +252,87 @@ async fn where_a_failed_write_cannot_be_taken_back_the_outcome_is_unknown() {
     );
     assert_eq!(health, format!("{:?}", HealthStatus::Degraded));
     check(directory.path(), &answers).await;
+}
+
+/// The calls of a traced process, in the order in which they returned: what was called, and the
+/// line that says it.
+fn calls(trace: &str) -> Vec<(String, String)> {
+    let mut begun: std::collections::HashMap<&str, &str> = std::collections::HashMap::new();
+    let mut calls = Vec::new();
+    for line in trace.lines() {
+        let Some((process, call)) = line.split_once(' ') else {
+            continue;
+        };
+        let call = call.trim_start();
+        let whole = if let Some((begin, _)) = call.split_once(" <unfinished") {
+            begun.insert(process, begin);
+            continue;
+        } else if call.starts_with("<...") {
+            format!("{}{call}", begun.remove(process).unwrap_or_default())
+        } else {
+            call.to_owned()
+        };
+        if let Some((name, _)) = whole.split_once('(') {
+            calls.push((name.to_owned(), whole.clone()));
+        }
+    }
+    calls
+}
+
+#[test]
+fn nothing_is_acknowledged_before_it_and_its_directory_are_synced() {
+    let directory = tempfile::tempdir().unwrap();
+    let trace = directory.path().join("trace");
+    let traced = "trace=pwrite64,fdatasync,fsync,rename,renameat,renameat2,openat,write";
+    let status = Command::new("strace")
+        .args(["-f", "-y", "-o", trace.to_str().unwrap(), "-e", traced])
+        .arg(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "child_that_makes_a_topic_under_strace",
+            "--nocapture",
+        ])
+        .env(TRACED, directory.path().join("data"))
+        .stdout(std::process::Stdio::null())
+        .status()
+        .expect("strace is installed (scripts/test sees to it)");
+    assert!(status.success());
+    let (mut unsynced, mut entered, mut answers, mut segments) = (Vec::new(), Vec::new(), 0, 0);
+    for (name, call) in calls(&std::fs::read_to_string(&trace).unwrap()) {
+        let path = call.split(['<', '>']).nth(1).unwrap_or_default().to_owned();
+        match name.as_str() {
+            "pwrite64" if path.ends_with(".log") => unsynced.push(path),
+            "fdatasync" | "fsync" if call.ends_with("= 0") => {
+                unsynced.retain(|one| *one != path);
+                entered.retain(|one| *one != path);
+            }
+            // A new segment has to be entered in its directory, and a new storage in its own.
+            "openat" if call.contains("O_EXCL") && call.contains(".log\"") => {
+                segments += 1;
+                let made = call.split('"').nth(1).unwrap();
+                entered.push(Path::new(made).parent().unwrap().display().to_string());
+            }
+            "rename" if !call.contains(".idx") => {
+                let target = call.split('"').nth(3).unwrap();
+                let target = Path::new(target);
+                // What was made under the old name was synced there.
+                assert!(
+                    unsynced.is_empty() && entered.iter().all(|one| !one.ends_with(".new")),
+                    "{call}"
+                );
+                entered.push(target.parent().unwrap().display().to_string());
+            }
+            "write" if call.contains("ANSWER") => {
+                answers += 1;
+                assert!(
+                    unsynced.is_empty(),
+                    "answered before {unsynced:?} was synced"
+                );
+                assert!(entered.is_empty(), "answered before {entered:?} was synced");
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(answers, 21);
+    assert!(segments > 3, "only {segments} segments were made");
 }
