@@ -4,7 +4,9 @@
 //! A filter that names streams, tags or types in each of its items is driven by the index; any
 //! other read goes through all events. Either way each event is checked against the whole filter.
 
-use crate::models::{Direction, Error, EventFilter, FilterItem, Position, RecordedEvent, Result};
+use crate::models::{
+    Direction, Error, EventFilter, FilterItem, Position, RecordedEvent, Result, Version,
+};
 
 use super::{
     Page, ReadPlan,
@@ -17,10 +19,15 @@ pub(crate) const PAGE_EVENTS: usize = 2048;
 /// A page is full when its events have this many bytes together.
 pub(crate) const PAGE_BYTES: usize = 1 << 20;
 
+/// A page that the index drives goes on to the next part until it has this many events.
+const ENOUGH: usize = 256;
+
 /// A read under way.
 #[derive(Clone, Debug)]
 pub(crate) struct Pager {
     plan: ReadPlan,
+    /// For a read of one stream: the version of the last event that it can find.
+    last_version: Option<Version>,
     /// What is still to be looked at.
     span: Span,
     left: u64,
@@ -35,6 +42,7 @@ impl Pager {
             up_to: plan.up_to.min(topic.head),
             backward: plan.direction == Direction::Backward,
         };
+        let mut last_version = None;
         if let Some(stream) = &plan.stream {
             let name = stream.as_str().as_bytes();
             let state = topic.stream_state(name)?;
@@ -47,7 +55,13 @@ impl Pager {
                 // Nothing of the stream is within the bounds, so all of the span is looked at.
                 span.after = span.up_to;
             }
-            if let Some(at) = topic.position_of_version(name, plan.after_version)? {
+            last_version = Some(match plan.direction {
+                Direction::Forward => state.version.min(plan.up_to_version),
+                Direction::Backward => plan.after_version.next(),
+            });
+            if plan.after_version > Version::NONE
+                && let Some(at) = topic.position_of_version(name, plan.after_version)?
+            {
                 span.after = span.after.max(at);
             }
             if plan.up_to_version < state.version
@@ -59,6 +73,7 @@ impl Pager {
         let left = plan.limit.unwrap_or(u64::MAX);
         Ok(Self {
             plan,
+            last_version,
             span,
             left,
             done: false,
@@ -74,6 +89,7 @@ impl Pager {
         };
         Self {
             plan,
+            last_version: None,
             span: Span {
                 after,
                 up_to: head,
@@ -102,15 +118,20 @@ impl Pager {
                 looked_to: self.looked_to(),
             }));
         }
-        if self.span.after < self.span.up_to
-            && let Some(part) = topic.part_of(self.edge())
-        {
+        while self.span.after < self.span.up_to {
+            let Some(part) = topic.part_of(self.edge()) else {
+                self.done = true;
+                break;
+            };
             let looked_to = self.look(part, &mut events)?;
             self.advance(looked_to);
-            self.choose(&mut events);
-        } else {
-            self.done = true;
+            // A part in which the index finds little costs next to nothing, and is no page.
+            let enough = events.len() >= ENOUGH || events.len() as u64 >= self.left;
+            if enough || !self.has_drivers() {
+                break;
+            }
         }
+        self.choose(&mut events);
         if self.left == 0 {
             self.done = true;
             let looked_to = events
@@ -163,6 +184,7 @@ impl Pager {
 
     /// Gets the next events of one part that may match, and tells up to where it has looked.
     fn look(&self, part: &impl Part, events: &mut Vec<RecordedEvent>) -> Result<Position> {
+        let before = events.len();
         let span = Span {
             after: self.span.after.max(part.before()),
             up_to: self.span.up_to.min(part.last()),
@@ -170,6 +192,7 @@ impl Pager {
         };
         let most = usize::try_from(self.left)
             .unwrap_or(usize::MAX)
+            .saturating_sub(before)
             .clamp(16, PAGE_EVENTS);
         let whole = if span.backward {
             span.after.next()
@@ -193,10 +216,31 @@ impl Pager {
             return Ok(whole);
         }
         part.fetch(&positions, events)?;
-        if all && events.len() == positions.len() {
+        if self.is_last_of_stream(events.last()) {
+            // What the stream has beyond is in no part.
+            return Ok(if span.backward {
+                self.span.after.next()
+            } else {
+                self.span.up_to
+            });
+        }
+        if all && events.len() - before == positions.len() {
             return Ok(whole);
         }
         Ok(events.last().map_or(whole, |event| event.position))
+    }
+
+    /// Whether an event is the last that a read of one stream can find.
+    fn is_last_of_stream(&self, event: Option<&RecordedEvent>) -> bool {
+        matches!((self.last_version, event), (Some(last), Some(event)) if event.version == last)
+    }
+
+    /// Whether every item of the filter has keys, so that the index drives the read.
+    fn has_drivers(&self) -> bool {
+        let item = |item: &FilterItem| {
+            !(item.streams.is_empty() && item.tags.is_empty() && item.types.is_empty())
+        };
+        self.plan.stream.is_some() || self.plan.filter.items().iter().all(item)
     }
 
     /// Keeps the events that match, up to the limit.
