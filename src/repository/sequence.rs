@@ -2,53 +2,44 @@
 
 use std::collections::HashMap;
 
-use crate::models::{Error, Position, RecordedEvent, Result, StreamId, Version};
+use crate::models::{Error, Position, RecordedEvent, Result, StreamId, Timestamp, Version};
 
-use super::parts::{Part, Parts};
+use super::{
+    AppendBatch,
+    parts::{Part, Parts},
+    record::RecordView,
+};
 
-/// Gives versions to the events of one append, stream by stream.
-#[derive(Debug)]
-pub(crate) struct Versions<'a, P> {
-    topic: &'a Parts<'a, P>,
-    own: &'a StreamId,
-    /// The last version of the append's own stream, in which most events are.
-    current: Version,
-    others: HashMap<&'a StreamId, Version>,
-}
-
-impl<'a, P: Part> Versions<'a, P> {
-    /// Begins with the append's own stream at the version `current`.
-    pub(crate) fn new(topic: &'a Parts<'a, P>, own: &'a StreamId, current: Version) -> Self {
-        Self {
-            topic,
-            own,
-            current,
-            others: HashMap::new(),
-        }
-    }
-
-    /// The version of the next event, which is in `stream`.
-    pub(crate) fn next(&mut self, stream: &'a StreamId) -> Result<Version> {
-        if stream == self.own {
-            self.current = self.current.next();
-            return Ok(self.current);
-        }
-        let version = match self.others.get(stream) {
-            Some(version) => version.next(),
-            None => self
-                .topic
-                .stream_state(stream.as_str().as_bytes())?
-                .version
-                .next(),
+/// The records of a batch that is to be written, and the version of its own stream after it, which
+/// is at `before` now.
+pub(crate) fn records<'a>(
+    topic: &Parts<'_, impl Part>,
+    batch: &'a AppendBatch,
+    before: Version,
+    recorded_at: Timestamp,
+) -> Result<(Vec<RecordView<'a>>, Version)> {
+    let mut own = before;
+    // Most events are in the append's own stream.
+    let mut others: HashMap<&StreamId, Version> = HashMap::new();
+    let mut records = Vec::with_capacity(batch.events.len());
+    for event in &batch.events {
+        let version = if event.stream == batch.stream {
+            own = own.next();
+            own
+        } else {
+            let version = match others.get(&event.stream) {
+                Some(version) => version.next(),
+                None => topic
+                    .stream_state(event.stream.as_str().as_bytes())?
+                    .version
+                    .next(),
+            };
+            others.insert(&event.stream, version);
+            version
         };
-        self.others.insert(stream, version);
-        Ok(version)
+        records.push(RecordView::of_batch(event, version, recorded_at));
     }
-
-    /// The version of the append's own stream now.
-    pub(crate) const fn current(&self) -> Version {
-        self.current
-    }
+    Ok((records, own))
 }
 
 /// Those of `events` that are beyond the head, if they follow it without a gap.

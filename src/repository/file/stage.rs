@@ -19,7 +19,7 @@ use crate::{
         AppendBatch, Verdict, decide,
         parts::Parts,
         record::RecordView,
-        sequence::{Versions, importable},
+        sequence::{importable, records},
     },
 };
 
@@ -154,16 +154,7 @@ impl Core {
             Verdict::Write(stream) => stream.version,
         };
         let now = now.max(staged.last_time);
-        let mut versions = Versions::new(&parts, &batch.stream, before);
-        let mut records = Vec::with_capacity(batch.events.len());
-        for event in &batch.events {
-            records.push(RecordView::of_batch(
-                event,
-                versions.next(&event.stream)?,
-                now,
-            ));
-        }
-        let version = versions.current();
+        let (records, version) = records(&parts, batch, before, now)?;
         drop(views);
         let first = staged.head.next();
         self.stage(log, published, staged, &records)?;

@@ -15,7 +15,7 @@ use crate::{
         index::Index,
         parts::Parts,
         record::RecordView,
-        sequence::{Versions, importable},
+        sequence::{importable, records},
     },
 };
 
@@ -115,17 +115,9 @@ impl Log {
             Verdict::Write(stream) => stream.version,
         };
         let now = now.max(writer.last_time);
-        let mut versions = Versions::new(&view, &batch.stream, before);
-        let mut records = Vec::with_capacity(batch.events.len());
-        for event in &batch.events {
-            records.push(RecordView::of_batch(
-                event,
-                versions.next(&event.stream)?,
-                now,
-            ));
-        }
+        let (records, version) = records(&view, batch, before, now)?;
         let last = self.record(&mut writer, head, &records)?;
-        Ok(AppendReceipt::new(head.next(), last, versions.current()))
+        Ok(AppendReceipt::new(head.next(), last, version))
     }
 
     pub(super) fn import(&self, events: &[RecordedEvent]) -> Result<Position> {
