@@ -138,7 +138,8 @@ async fn a_short_read_of_a_long_topic_looks_at_little(scene: Scene) {
             assert!((2..=3).contains(&events.len()), "{plan:?}");
         }
         // Reads that looked at all of the topic would take forty times as long as the whole.
-        let allowed = whole * 2 + Duration::from_millis(100);
+        // The slack is for machines that pause.
+        let allowed = whole * 10 + Duration::from_millis(500);
         let taken = begun.elapsed();
         assert!(
             taken < allowed,
