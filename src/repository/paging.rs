@@ -127,7 +127,7 @@ impl Pager {
             self.advance(looked_to);
             // A part in which the index finds little costs next to nothing, and is no page.
             let enough = events.len() >= ENOUGH || events.len() as u64 >= self.left;
-            if enough || !self.has_drivers() {
+            if enough || !self.has_drivers() || payload_bytes(&events) >= PAGE_BYTES {
                 break;
             }
         }
@@ -193,7 +193,7 @@ impl Pager {
         let most = usize::try_from(self.left)
             .unwrap_or(usize::MAX)
             .saturating_sub(before)
-            .clamp(16, PAGE_EVENTS);
+            .clamp(16, PAGE_EVENTS - before);
         let whole = if span.backward {
             span.after.next()
         } else {
@@ -274,6 +274,13 @@ impl Pager {
         }
         Ok(Some(keys))
     }
+}
+
+fn payload_bytes(events: &[RecordedEvent]) -> usize {
+    events
+        .iter()
+        .map(|event| event.payload.len() + event.metadata.len())
+        .sum()
 }
 
 /// Adds the keys one of which every event that matches `item` has; `false` where there are none.

@@ -91,17 +91,29 @@ async fn pages_have_few_bytes(scene: Scene) {
             .await;
     }
     for direction in [Direction::Forward, Direction::Backward] {
-        let mut plan = ReadPlan::all_after(Position::START);
-        plan.direction = direction;
-        let mut read = scene.repository.read(&scene.placement, plan);
-        let mut count = 0;
-        while let Some(page) = read.next().await {
-            let page = page.unwrap();
-            let bytes: usize = page.events.iter().map(|event| event.payload.len()).sum();
-            assert!(bytes <= PAGE_BYTES + (1 << 20), "a page of {bytes} bytes");
-            count += page.events.len();
+        let all = ReadPlan {
+            direction,
+            ..ReadPlan::all_after(Position::START)
+        };
+        let of_type = ReadPlan {
+            filter: EventFilter::all().types(["Given"]),
+            ..all.clone()
+        };
+        let of_stream = ReadPlan {
+            stream: Some(stream_id("s")),
+            ..all.clone()
+        };
+        for plan in [all, of_type, of_stream] {
+            let mut read = scene.repository.read(&scene.placement, plan);
+            let mut count = 0;
+            while let Some(page) = read.next().await {
+                let page = page.unwrap();
+                let bytes: usize = page.events.iter().map(|event| event.payload.len()).sum();
+                assert!(bytes <= PAGE_BYTES + (1 << 20), "a page of {bytes} bytes");
+                count += page.events.len();
+            }
+            assert_eq!(count, 40);
         }
-        assert_eq!(count, 40);
     }
 }
 
