@@ -123,8 +123,10 @@ impl Drop for FileRepository {
 fn probe(shared: &Shared, writes: bool) -> io::Result<u64> {
     if writes {
         let probe = shared.directory.join("probe");
-        fs::write(&probe, b"annals")?;
-        fs::remove_file(&probe)?;
+        let written = fs::write(&probe, b"annals");
+        // A write that failed may have left an empty file.
+        let removed = fs::remove_file(&probe);
+        written.and(removed)?;
     }
     Ok(layout::storages(&shared.directory)?.len() as u64)
 }
