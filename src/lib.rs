@@ -11,6 +11,7 @@
 mod commands;
 mod config;
 mod context;
+mod detached;
 mod event_store;
 mod event_stream;
 mod gate;

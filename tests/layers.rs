@@ -30,6 +30,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         ],
     ),
     ("gate", &["models"]),
+    ("detached", &["models"]),
     ("config", &["registry", "repository", "models"]),
     (
         "context",
@@ -65,6 +66,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         &[
             "context",
             "topic_state",
+            "detached",
             "event_stream",
             "write_model",
             "registry",

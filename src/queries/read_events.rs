@@ -9,6 +9,7 @@ use futures_util::{
 
 use crate::{
     context::{Context, Route},
+    detached::detached,
     event_stream::EventStream,
     models::{Error, Read, ReadParts, Result, StreamId, Version},
     repository::{Page, ReadPlan},
@@ -16,7 +17,9 @@ use crate::{
 
 pub(crate) fn read_events(context: &Arc<Context>, topic: &str, read: Read) -> EventStream {
     let (context, topic) = (Arc::clone(context), topic.to_owned());
-    let pages = async move { open(&context, &topic, read).await }.into_stream();
+    let opening = async move { open(&context, &topic, read).await };
+    // Whoever has the stream may not poll it again for long, or ever.
+    let pages = detached(opening.boxed()).into_stream();
     EventStream::new(pages.try_flatten().boxed())
 }
 

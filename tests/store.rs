@@ -1,0 +1,222 @@
+//! What the store promises above its repositories: that stores of one configuration agree, that
+//! nothing left lying blocks anybody, that a repository that is down is contained, and that what a
+//! purge has left is swept.
+
+#![cfg(test)]
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use annals::{
+    ConfigurationStream, Error, EventStore, EventStoreConfig, HealthStatus, NewEvent, Options,
+    Position, Read, Result, TopicConfig,
+    repository::{EventRepository, OpenRequest, RepositoryFactory, memory::MemoryFactory},
+};
+use async_trait::async_trait;
+use futures_util::{FutureExt, StreamExt};
+
+/// Long enough for anything that is not stuck.
+const SOON: Duration = Duration::from_secs(5);
+
+/// Memory whose repositories can be down for who opens them, or slow to open.
+#[derive(Debug, Default)]
+struct Fragile {
+    memory: MemoryFactory,
+    down: AtomicBool,
+    stuck: AtomicBool,
+}
+
+impl Fragile {
+    fn set_down(&self, down: bool) {
+        self.down.store(down, Ordering::SeqCst);
+    }
+}
+
+#[async_trait]
+impl RepositoryFactory for Fragile {
+    fn normalise(&self, connection: &str, options: &Options) -> Result<String> {
+        self.memory.normalise(connection, options)
+    }
+
+    async fn open(&self, request: OpenRequest) -> Result<Arc<dyn EventRepository>> {
+        while self.stuck.load(Ordering::SeqCst) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        if self.down.load(Ordering::SeqCst) {
+            return Err(Error::RepositoryUnavailable {
+                repository: request.name,
+                reason: "it does not answer".to_owned(),
+                source: None,
+            });
+        }
+        self.memory.open(request).await
+    }
+}
+
+/// Memory that outlives its stores, and a repository beside it that can be down.
+#[derive(Default)]
+struct World {
+    memory: Arc<MemoryFactory>,
+    fragile: Arc<Fragile>,
+}
+
+impl World {
+    async fn open(&self) -> EventStore {
+        let memory: Arc<dyn RepositoryFactory> = Arc::<MemoryFactory>::clone(&self.memory);
+        let fragile: Arc<dyn RepositoryFactory> = Arc::<Fragile>::clone(&self.fragile);
+        let config = EventStoreConfig::new(ConfigurationStream::memory())
+            .adapter("memory", memory)
+            .adapter("fragile", fragile);
+        EventStore::open(config).await.unwrap()
+    }
+}
+
+fn fragile(topic: &str) -> TopicConfig {
+    TopicConfig::new(topic, "fragile", "there")
+}
+
+fn event(event_type: &str) -> NewEvent {
+    NewEvent::json(event_type, &1).unwrap()
+}
+
+async fn append(store: &EventStore, topic: &str, event_type: &str) -> Result<Position> {
+    let receipt = store.append_events(topic, event(event_type)).await?;
+    Ok(receipt.last)
+}
+
+async fn types(store: &EventStore, topic: &str) -> Result<Vec<String>> {
+    let events = store.get_events(topic, Read::all()).await?;
+    Ok(events
+        .iter()
+        .map(|event| event.event_type.to_string())
+        .collect())
+}
+
+#[tokio::test]
+async fn two_stores_on_one_configuration_stream_are_one_store_with_the_same_topics() {
+    let world = World::default();
+    let (first, second) = (world.open().await, world.open().await);
+    assert_eq!(first.id(), second.id());
+    first
+        .create_topic(TopicConfig::memory("orders"))
+        .await
+        .unwrap();
+    append(&second, "orders", "Placed").await.unwrap();
+    assert_eq!(types(&first, "orders").await.unwrap(), ["Placed"]);
+    let taken = second.create_topic(TopicConfig::memory("orders")).await;
+    assert!(
+        matches!(taken, Err(Error::TopicAlreadyExists { .. })),
+        "{taken:?}"
+    );
+    let infos = [
+        first.list_topics().await.unwrap(),
+        second.list_topics().await.unwrap(),
+    ];
+    assert_eq!(format!("{:?}", infos[0]), format!("{:?}", infos[1]));
+    first.close().await.unwrap();
+    assert_eq!(types(&second, "orders").await.unwrap(), ["Placed"]);
+    second.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_stream_that_nobody_polls_any_more_keeps_no_store_from_closing_or_learning() {
+    let world = World::default();
+    let store = world.open().await;
+    store.create_topic(fragile("orders")).await.unwrap();
+    store.close().await.unwrap();
+
+    let store = world.open().await;
+    world.fragile.stuck.store(true, Ordering::SeqCst);
+    let mut events = store.read_events("orders", Read::all());
+    assert!(events.next().now_or_never().is_none());
+    world.fragile.stuck.store(false, Ordering::SeqCst);
+    // The stream is left where it is: opening its repository, which others wait for.
+    tokio::time::timeout(SOON, append(&store, "orders", "Placed"))
+        .await
+        .expect("an append waits for a stream that nobody polls")
+        .unwrap();
+    tokio::time::timeout(SOON, store.close())
+        .await
+        .expect("closing waits for a stream that nobody polls")
+        .unwrap();
+    drop(events);
+}
+
+#[cfg(feature = "file")]
+#[tokio::test]
+async fn a_stream_over_files_that_is_left_at_any_point_keeps_no_store_from_closing() {
+    let directory = tempfile::TempDir::new().unwrap();
+    let path = directory.path().to_str().unwrap();
+    for taken in 0..3 {
+        let files = ConfigurationStream::file(path);
+        let store = EventStore::open(EventStoreConfig::new(files))
+            .await
+            .unwrap();
+        let topic = format!("left-after-{taken}");
+        store
+            .create_topic(TopicConfig::file(&topic, path))
+            .await
+            .unwrap();
+        for _ in 0..4 {
+            append(&store, &topic, "Placed").await.unwrap();
+        }
+        let mut events = store.read_events(&topic, Read::all());
+        for _ in 0..taken {
+            events.next().await.unwrap().unwrap();
+        }
+        drop(events.next().now_or_never());
+        tokio::time::timeout(SOON, store.close())
+            .await
+            .expect("closing waits for a stream that nobody polls")
+            .unwrap();
+        drop(events);
+    }
+}
+
+#[tokio::test]
+async fn a_repository_that_is_down_keeps_neither_the_store_nor_other_topics_from_working() {
+    let world = World::default();
+    let store = world.open().await;
+    store.create_topic(fragile("far")).await.unwrap();
+    store
+        .create_topic(TopicConfig::memory("near"))
+        .await
+        .unwrap();
+    store.close().await.unwrap();
+
+    world.fragile.set_down(true);
+    let store = world.open().await;
+    append(&store, "near", "Placed").await.unwrap();
+    let refused = append(&store, "far", "Placed").await;
+    assert!(
+        matches!(refused, Err(Error::RepositoryUnavailable { .. })),
+        "{refused:?}"
+    );
+    let report = store.health().await;
+    assert_eq!(report.status, HealthStatus::Degraded);
+    let told: Vec<_> = report
+        .repositories
+        .iter()
+        .map(|one| (one.repository.as_str(), one.status))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("memory:", HealthStatus::Up),
+            ("fragile:there", HealthStatus::Down)
+        ]
+    );
+    let error = report.repositories[1].last_error.clone().unwrap();
+    assert!(error.contains("it does not answer"), "{error}");
+
+    // It heals by being used.
+    world.fragile.set_down(false);
+    append(&store, "far", "Placed").await.unwrap();
+    assert_eq!(store.health().await.status, HealthStatus::Up);
+    store.close().await.unwrap();
+}
