@@ -69,6 +69,34 @@ impl Context {
         Ok(Route { topic, repository })
     }
 
+    /// The way to a topic that is to be read.
+    ///
+    /// A topic that was deleted elsewhere is sealed, and so is one that moves: the configuration
+    /// tells then where it is by now. Nothing else would, since a seal hinders no reading.
+    pub(crate) async fn route_to_read(&self, name: &str) -> Result<Route> {
+        let route = self.route(name).await?;
+        match route.repository.state(&route.topic.placement, None).await {
+            Ok(state) => self.follow(name, route, state.sealed).await,
+            Err(error @ Error::TopicNotFound { .. }) => self.reroute(name, &route, error).await,
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The way to a topic whose repository says whether it is `sealed` there. If it is, but the
+    /// configuration still names the place, it is read there.
+    pub(crate) async fn follow(&self, name: &str, route: Route, sealed: bool) -> Result<Route> {
+        if !sealed {
+            return Ok(route);
+        }
+        let model = self.write_model.refresh().await?;
+        let topic = model.topic(name).cloned().ok_or_else(|| not_found(name))?;
+        if topic.placement.storage == route.topic.placement.storage {
+            return Ok(route);
+        }
+        let repository = self.registry.get(&topic.placement).await?;
+        Ok(Route { topic, repository })
+    }
+
     /// The way to a topic after its repository has refused a call by `error`, because the topic is
     /// sealed there or gone: it may be elsewhere by now.
     pub(crate) async fn reroute(&self, name: &str, before: &Route, error: Error) -> Result<Route> {

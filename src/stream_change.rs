@@ -60,12 +60,14 @@ async fn try_change(
     decide: impl Fn(&TopicName, StreamState) -> Result<Change>,
 ) -> Result<StreamState> {
     let placement = &route.topic.placement;
-    let state = route
-        .repository
-        .state(placement, Some(stream))
-        .await?
-        .stream
-        .unwrap_or_default();
+    let found = route.repository.state(placement, Some(stream)).await?;
+    if found.sealed {
+        // The topic may be deleted or elsewhere by now, so this state decides nothing.
+        return Err(Error::TopicSealed {
+            topic: placement.topic.clone(),
+        });
+    }
+    let state = found.stream.unwrap_or_default();
     if decide(&placement.topic, state)? == Change::None {
         return Ok(state);
     }

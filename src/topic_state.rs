@@ -13,11 +13,19 @@ pub(crate) async fn topic_state(
     stream: Option<&StreamId>,
 ) -> Result<TopicState> {
     let route = context.route(topic).await?;
+    let before = route.topic.placement.storage;
     match route.repository.state(&route.topic.placement, stream).await {
+        Ok(state) => {
+            let route = context.follow(topic, route, state.sealed).await?;
+            if route.topic.placement.storage == before {
+                return Ok(state);
+            }
+            route.repository.state(&route.topic.placement, stream).await
+        }
         Err(error @ Error::TopicNotFound { .. }) => {
             let route = context.reroute(topic, &route, error).await?;
             route.repository.state(&route.topic.placement, stream).await
         }
-        state => state,
+        Err(error) => Err(error),
     }
 }

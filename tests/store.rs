@@ -97,6 +97,14 @@ async fn types(store: &EventStore, topic: &str) -> Result<Vec<String>> {
         .collect())
 }
 
+#[track_caller]
+fn assert_not_found<T: std::fmt::Debug>(answer: Result<T>) {
+    assert!(
+        matches!(answer, Err(Error::TopicNotFound { .. })),
+        "{answer:?}"
+    );
+}
+
 #[tokio::test]
 async fn two_stores_on_one_configuration_stream_are_one_store_with_the_same_topics() {
     let world = World::default();
@@ -219,4 +227,42 @@ async fn a_repository_that_is_down_keeps_neither_the_store_nor_other_topics_from
     append(&store, "far", "Placed").await.unwrap();
     assert_eq!(store.health().await.status, HealthStatus::Up);
     store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn each_read_through_another_store_finds_out_by_itself_that_a_topic_was_deleted() {
+    // Each call needs a store that has asked for nothing since the deletion.
+    for call in ["read", "version", "stream", "verify", "delete", "restore"] {
+        let world = World::default();
+        let (first, second) = (world.open().await, world.open().await);
+        first
+            .create_topic(TopicConfig::memory("orders"))
+            .await
+            .unwrap();
+        append(&first, "orders", "Old").await.unwrap();
+        assert_eq!(types(&second, "orders").await.unwrap(), ["Old"]);
+        first.delete_topic("orders").await.unwrap();
+        match call {
+            "read" => assert_not_found(types(&second, "orders").await),
+            "version" => assert_not_found(second.get_latest_version("orders").await),
+            "stream" => assert_not_found(second.get_stream("orders", "").await),
+            "delete" => assert_not_found(second.delete_stream("orders", "").await),
+            "restore" => assert_not_found(second.restore_stream("orders", "").await),
+            _ => assert_not_found(second.verify_topic("orders").await),
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_was_appended_to_a_topic_created_anew_is_read_through_every_store() {
+    let world = World::default();
+    let (first, second) = (world.open().await, world.open().await);
+    let topic = || TopicConfig::memory("orders");
+    first.create_topic(topic()).await.unwrap();
+    append(&first, "orders", "Old").await.unwrap();
+    assert_eq!(types(&second, "orders").await.unwrap(), ["Old"]);
+    first.delete_topic("orders").await.unwrap();
+    first.create_topic(topic()).await.unwrap();
+    append(&first, "orders", "New").await.unwrap();
+    assert_eq!(types(&second, "orders").await.unwrap(), ["New"]);
 }

@@ -32,7 +32,7 @@ async fn open(
 ) -> Result<BoxStream<'static, Result<Page>>> {
     let _pass = context.enter()?;
     let plan = plan(read)?;
-    let route = context.route(topic).await?;
+    let route = context.route_to_read(topic).await?;
     let (first, pages) = begin(&route, plan.clone()).await;
     let (first, pages) = match first {
         Some(Err(error @ Error::TopicNotFound { .. })) => {

@@ -8,7 +8,7 @@ use crate::{
 
 pub(crate) async fn verify_topic(context: &Context, topic: &str) -> Result<Verified> {
     let _pass = context.enter()?;
-    let route = context.route(topic).await?;
+    let route = context.route_to_read(topic).await?;
     match route.repository.verify(&route.topic.placement).await {
         Err(error @ Error::TopicNotFound { .. }) => {
             let route = context.reroute(topic, &route, error).await?;
