@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::{
     gate::{Gate, Pass},
     models::{
-        Clock, Error, Limits, Options, Result, StoreId, TopicInfo, TopicStatus,
+        Clock, Error, Limits, Options, Placement, Result, StoreId, TopicInfo, TopicStatus,
         secrets::{has_plain_secret, is_reference, mask, mask_options, names_secret},
     },
     registry::Registry,
@@ -123,6 +123,27 @@ impl Context {
             },
             other => other,
         })
+    }
+
+    /// Takes a repository that could not be opened out of the health report, unless a topic is in
+    /// it.
+    pub(crate) fn discard_unused(&self, placement: &Placement) {
+        let Ok(key) = self.registry.key(placement) else {
+            return;
+        };
+        let model = self.write_model.current();
+        let used = model
+            .topics()
+            .iter()
+            .chain(model.deleted_topics())
+            .any(|topic| {
+                self.registry
+                    .key(&topic.placement)
+                    .is_ok_and(|one| one == key)
+            });
+        if !used {
+            self.registry.discard(placement);
+        }
     }
 
     /// Decides on the model and records what was decided, again and again until nobody else was

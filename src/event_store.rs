@@ -361,6 +361,9 @@ impl EventStore {
     /// Removes storage of this store that no topic uses and that is older than an hour: what a
     /// crash has left of creating or purging a topic. Tells what it removed.
     ///
+    /// It opens every repository that has topics, or had some that were purged. One that cannot be
+    /// opened is logged, and swept another time.
+    ///
     /// # Errors
     /// The first, where repositories could not be listed or storage could not be removed; all were
     /// tried.

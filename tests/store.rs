@@ -5,6 +5,7 @@
 #![cfg(test)]
 
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -265,4 +266,40 @@ async fn what_was_appended_to_a_topic_created_anew_is_read_through_every_store()
     first.create_topic(topic()).await.unwrap();
     append(&first, "orders", "New").await.unwrap();
     assert_eq!(types(&second, "orders").await.unwrap(), ["New"]);
+}
+
+#[tokio::test]
+async fn a_sweep_removes_what_a_purge_could_not() {
+    for reopened in [false, true] {
+        let world = World::default();
+        let mut store = world.open().await;
+        let topic = store.create_topic(fragile("orders")).await.unwrap();
+        append(&store, "orders", "Placed").await.unwrap();
+        store.delete_topic("orders").await.unwrap();
+        store.close().await.unwrap();
+
+        store = world.open().await;
+        world.fragile.set_down(true);
+        let unfinished = store.purge_topic("orders").await.unwrap_err();
+        assert!(unfinished.to_string().contains("`sweep`"), "{unfinished}");
+        // Nothing that is in use is down.
+        assert_eq!(store.health().await.status, HealthStatus::Up);
+        let swept = store.sweep_older_than(Duration::ZERO).await.unwrap();
+        assert!(swept.is_empty());
+        assert_eq!(store.health().await.status, HealthStatus::Up);
+        world.fragile.set_down(false);
+        if reopened {
+            store.close().await.unwrap();
+            store = world.open().await;
+        }
+        let swept = store.sweep_older_than(Duration::ZERO).await.unwrap();
+        let swept: BTreeSet<_> = swept.iter().map(|entry| entry.storage).collect();
+        assert_eq!(
+            swept,
+            BTreeSet::from([topic.placement.storage]),
+            "{reopened}"
+        );
+        assert_eq!(store.health().await.status, HealthStatus::Up);
+        store.close().await.unwrap();
+    }
 }

@@ -35,7 +35,7 @@ pub(crate) async fn create_topic(context: &Context, config: TopicConfig) -> Resu
     let repository = match context.registry.get(&placement).await {
         Ok(repository) => repository,
         Err(error) => {
-            discard_unused(context, &placement);
+            context.discard_unused(&placement);
             return Err(error);
         }
     };
@@ -77,19 +77,5 @@ pub(crate) async fn create_topic(context: &Context, config: TopicConfig) -> Resu
             Err(error)
         }
         Err(error) => Err(error),
-    }
-}
-
-/// Takes a repository that could not be opened out of the health report, unless a topic is in it.
-fn discard_unused(context: &Context, placement: &Placement) {
-    let same = |other: &Placement| matches!((context.registry.key(placement), context.registry.key(other)), (Ok(one), Ok(other)) if one == other);
-    let model = context.write_model.current();
-    let used = model
-        .topics()
-        .iter()
-        .chain(model.deleted_topics())
-        .any(|topic| same(&topic.placement));
-    if !used {
-        context.registry.discard(placement);
     }
 }

@@ -42,7 +42,11 @@ async fn erase(context: &Context, placement: &Placement) -> Result<()> {
     context.registry.forget(placement.storage);
     let erased = match repository {
         Ok(repository) => repository.remove(placement.storage).await,
-        Err(error) => Err(error),
+        Err(error) => {
+            // Nobody needs it any more, unless it has other topics; `sweep` tries it again.
+            context.discard_unused(placement);
+            Err(error)
+        }
     };
     erased.map_err(|error| Error::RepositoryUnavailable {
         repository: placement.adapter.clone(),

@@ -14,10 +14,16 @@ pub(crate) const GRACE: Duration = Duration::from_secs(3600);
 pub(crate) async fn sweep(context: &Context, grace: Duration) -> Result<Vec<StorageEntry>> {
     let _pass = context.enter_to("sweep")?;
     let model = context.write_model.refresh().await?;
-    // Repositories that only topics of earlier runs use are opened now.
+    // Repositories that were not used since the store was opened are opened now.
     for topic in model.topics().iter().chain(model.deleted_topics()) {
         if let Err(error) = context.registry.get(&topic.placement).await {
             tracing::warn!(topic = %topic.placement.topic, %error, "repository not swept");
+        }
+    }
+    for placement in model.purged() {
+        if let Err(error) = context.registry.get_or_open(placement).await {
+            tracing::warn!(adapter = placement.adapter, %error, "repository of purged topics not swept");
+            context.discard_unused(placement);
         }
     }
     let mut swept = Vec::new();

@@ -121,7 +121,12 @@ impl Registry {
         }
     }
 
-    async fn get_or_open(&self, placement: &Placement) -> Result<Arc<dyn EventRepository>> {
+    /// The repository of a placement, opened if it is not, for a call that is not about the
+    /// placement's storage: that may be gone.
+    pub(crate) async fn get_or_open(
+        &self,
+        placement: &Placement,
+    ) -> Result<Arc<dyn EventRepository>> {
         let key = self.key(placement)?;
         let entry = {
             let mut entries = self.entries.lock();

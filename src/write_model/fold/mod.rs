@@ -24,6 +24,9 @@ pub(crate) struct Model {
     topics: HashMap<TopicName, Arc<Topic>>,
     /// Topics that were deleted and not purged, by name, those deleted last at the end.
     deleted: BTreeMap<TopicName, Vec<Arc<Topic>>>,
+    /// One placement of each repository, by adapter and connection, in which a topic was purged.
+    /// Its storage may still be there, and no topic may lead to the repository any more.
+    purged: BTreeMap<(String, String), Placement>,
 }
 
 /// One topic.
@@ -74,6 +77,11 @@ impl Model {
         self.deleted.values().flatten()
     }
 
+    /// Where topics were purged: one placement of each repository.
+    pub(crate) fn purged(&self) -> impl Iterator<Item = &Placement> {
+        self.purged.values()
+    }
+
     /// Whether a storage belongs to a topic, in use or deleted.
     pub(crate) fn uses(&self, storage: StorageId) -> bool {
         self.topics
@@ -116,10 +124,9 @@ impl Model {
             ConfigurationEvent::TopicRestored(named) => self
                 .restore(&named, position)
                 .ok_or_else(|| contradiction("a topic that is not deleted"))?,
-            ConfigurationEvent::TopicPurged(named) => {
-                self.take_deleted(&named)
-                    .ok_or_else(|| contradiction("a topic that is not deleted"))?;
-            }
+            ConfigurationEvent::TopicPurged(named) => self
+                .purge(&named)
+                .ok_or_else(|| contradiction("a topic that is not deleted"))?,
         }
         self.position = position;
         Ok(())
@@ -180,6 +187,13 @@ impl Model {
         let mut topic = self.take_deleted(named)?;
         Arc::make_mut(&mut topic).configured_at = configured_at;
         self.topics.insert(named.topic.clone(), topic);
+        Some(())
+    }
+
+    fn purge(&mut self, named: &TopicNamed) -> Option<()> {
+        let placement = self.take_deleted(named)?.placement.clone();
+        let repository = (placement.adapter.clone(), placement.connection.clone());
+        self.purged.insert(repository, placement);
         Some(())
     }
 

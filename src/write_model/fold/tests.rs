@@ -126,6 +126,25 @@ fn a_name_can_be_used_again_and_the_old_topic_comes_back_last_deleted_first() {
 }
 
 #[test]
+fn a_repository_in_which_a_topic_was_purged_is_known_once() {
+    let mut model = Model::default();
+    let events = [
+        created("a", 1),
+        created("b", 2),
+        ConfigurationEvent::TopicDeleted(named("a", 1)),
+        ConfigurationEvent::TopicDeleted(named("b", 2)),
+        ConfigurationEvent::TopicPurged(named("a", 1)),
+        ConfigurationEvent::TopicPurged(named("b", 2)),
+    ];
+    for (event, position) in events.iter().zip(1..) {
+        model.apply(&recorded(position, event)).unwrap();
+    }
+    let purged: Vec<_> = model.purged().collect();
+    assert_eq!(purged, [&placement("b", 2)]);
+    assert!(model.topics().is_empty() && model.deleted_topics().next().is_none());
+}
+
+#[test]
 fn fields_that_are_not_known_are_kept() {
     let mut model = Model::default();
     model.apply(&recorded(1, &created("a", 1))).unwrap();
