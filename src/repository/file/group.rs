@@ -5,7 +5,12 @@
 //! failed sync nobody can know what is durable: the writer is poisoned, and nothing more is
 //! acknowledged until the repository is opened anew.
 
-use std::{fs::File, io, sync::Arc};
+use std::{
+    fs::File,
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{
     disk,
@@ -44,11 +49,29 @@ pub(super) struct Core {
     pub(super) removed: bool,
     /// Kept from one group to the next, so that it need not grow anew.
     pub(super) buffer: Vec<u8>,
+    /// How long the sync of this group took.
+    pub(super) sync_took: Option<Duration>,
+}
+
+/// What was written at once.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Written {
+    /// How many requests there were when it was answered, in the group or waiting behind it.
+    pub(super) clients: usize,
+    /// How long the sync took, if there was one.
+    pub(super) sync: Option<Duration>,
 }
 
 impl Core {
     /// Decides on a group of requests, writes it, and answers them.
-    pub(super) fn write_group(&mut self, log: &Arc<Log>, writer: &Writer, group: Vec<Request>) {
+    pub(super) fn write_group(
+        &mut self,
+        log: &Arc<Log>,
+        writer: &Writer,
+        group: Vec<Request>,
+    ) -> Written {
+        self.sync_took = None;
+        let requests = group.len();
         let options = *writer.options.lock();
         let writes = group.iter().any(Request::writes);
         let refused = self.refusal(log, writer).or_else(|| {
@@ -88,9 +111,14 @@ impl Core {
         }
         self.plan_sync(log, writer, options.sync);
         drop(permits);
+        let written = Written {
+            clients: requests + writer.waiting(),
+            sync: self.sync_took,
+        };
         outcomes
             .into_iter()
             .for_each(|outcome| outcome.reply.send());
+        written
     }
 
     /// Sees to it that what was written without a sync is synced in time.
@@ -250,10 +278,12 @@ impl Core {
     }
 
     fn sync(&mut self, log: &Log, writer: &Writer) -> Result<()> {
+        let begin = Instant::now();
         self.file
             .sync_data()
             .map_err(|error| self.poison(log, writer, "a sync failed", error))?;
         self.durable = self.end;
+        self.sync_took = Some(begin.elapsed());
         Ok(())
     }
 

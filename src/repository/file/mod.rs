@@ -18,6 +18,7 @@ mod factory;
 mod failure;
 mod follow;
 mod frame;
+mod gather;
 mod group;
 mod index_file;
 mod layout;

@@ -165,6 +165,7 @@ impl Shared {
             sync_pending: false,
             removed: false,
             buffer: Vec::new(),
+            sync_took: None,
         };
         Ok(Writer::new(core, self.workers.clone(), options))
     }

@@ -5,12 +5,19 @@
 //! nothing waits. So there is one writer at a time, no thread for a topic that rests, and a group
 //! grows as large as what arrives while the one before it is written.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::{
+    gather::Gather,
     group::Core,
     log::{Log, Published, Role, Standing},
     options::FileOptions,
@@ -32,6 +39,10 @@ const GROUP_BYTES: usize = 16 << 20;
 #[derive(Debug)]
 pub(super) struct Writer {
     queue: Mutex<Queue>,
+    /// How many requests wait: a look at the queue without its lock.
+    waiting: AtomicUsize,
+    /// Locked by the thread that writes.
+    gather: Mutex<Gather>,
     /// Bounds what waits, in bytes.
     room: Arc<Semaphore>,
     /// What the thread that writes works on. Locked for a whole group: nobody but that thread, and
@@ -98,6 +109,8 @@ impl Writer {
     pub(super) fn new(core: Core, workers: Workers, options: FileOptions) -> Self {
         Self {
             queue: Mutex::default(),
+            waiting: AtomicUsize::new(0),
+            gather: Mutex::default(),
             room: Arc::new(Semaphore::new(ROOM)),
             core: Mutex::new(core),
             workers,
@@ -115,6 +128,11 @@ impl Writer {
             .map_err(|_| Error::Closed)
     }
 
+    /// How many requests wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
     fn take_group(&self) -> Vec<Request> {
         let mut queue = self.queue.lock();
         let mut bytes = 0;
@@ -129,6 +147,7 @@ impl Writer {
         if group.is_empty() {
             queue.running = false;
         }
+        self.waiting.store(queue.waiting.len(), Ordering::Relaxed);
         group
     }
 }
@@ -161,6 +180,7 @@ impl Log {
         }
         queue.closed = matches!(request, Request::Finish { .. });
         queue.waiting.push_back(request);
+        writer.waiting.store(queue.waiting.len(), Ordering::Relaxed);
         if queue.running {
             return Ok(());
         }
@@ -192,7 +212,13 @@ impl Log {
             if group.is_empty() {
                 break;
             }
-            writer.core.lock().write_group(&self, writer, group);
+            let written = writer.core.lock().write_group(&self, writer, group);
+            if let Some(sync) = written.sync {
+                writer
+                    .gather
+                    .lock()
+                    .wait(written.clients, sync, || writer.waiting());
+            }
         }
         drop(rescue);
     }

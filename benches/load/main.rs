@@ -1,0 +1,158 @@
+//! Puts load on Annals, and prints a line of JSON for each figure.
+//!
+//! `cargo bench --bench load -- --help` tells what it can do; `scripts/bench` runs all of it beside
+//! other stores, and `docs/performance.md` holds what came out.
+
+mod annals;
+mod big;
+mod draft;
+mod drive;
+mod measure;
+mod raw;
+mod target;
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use clap::{Parser, Subcommand};
+use serde_json::json;
+
+use self::{
+    annals::Annals,
+    draft::{Drafts, Ids},
+    drive::Load,
+    target::{Result, Target},
+};
+
+/// Puts load on Annals. Each figure is printed as a line of JSON.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Where files are made, in a directory that is removed afterwards
+    #[arg(long, default_value = "target")]
+    directory: PathBuf,
+    /// How long each load lasts, in seconds
+    #[arg(long, default_value_t = 2.0)]
+    seconds: f64,
+    #[command(subcommand)]
+    work: Work,
+    /// Given by `cargo bench`, and ignored
+    #[arg(long, hide = true, global = true)]
+    bench: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Work {
+    /// The least that a durable append of one event can cost: one write and one sync
+    Raw {
+        /// Bytes of a write
+        #[arg(long, default_value_t = 384)]
+        bytes: usize,
+    },
+    /// Clients that append to topics in files
+    Append {
+        #[arg(long, default_value_t = 1)]
+        clients: usize,
+        /// Events of an append
+        #[arg(long, default_value_t = 1)]
+        batch: usize,
+        #[arg(long, default_value_t = 1)]
+        topics: usize,
+        #[arg(long, value_enum, default_value_t)]
+        ids: Ids,
+        #[arg(long, default_value = "always")]
+        sync: String,
+    },
+    /// One client that appends to a topic in memory
+    Memory {
+        #[arg(long, default_value_t = 1)]
+        clients: usize,
+    },
+    /// A full scan of a topic in files
+    Scan {
+        #[arg(long, default_value_t = 1_000_000)]
+        events: u64,
+    },
+    /// One event in a hundred, by type and by tag, beside the scan
+    Select {
+        #[arg(long, default_value_t = 1_000_000)]
+        events: u64,
+    },
+    /// A topic of many events: open, memory, single streams, appends beside an empty topic
+    Big {
+        #[arg(long, default_value_t = 10_000_000)]
+        events: u64,
+        /// How the ids of the events that are there were made
+        #[arg(long, value_enum, default_value_t)]
+        ids: Ids,
+    },
+    /// Opening a topic after a crash, one large segment in which nothing is sealed
+    Crash {
+        #[arg(long, default_value_t = 2_000_000)]
+        events: u64,
+    },
+    /// Opens a store and tells how long that took and how much memory it has; for `big`
+    #[command(hide = true)]
+    Open { path: String },
+    /// Fills a store and leaves without closing it; for `crash`
+    #[command(hide = true)]
+    FillAndLeave { path: String, events: u64 },
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let time = Duration::from_secs_f64(arguments.seconds);
+    let directory = tempfile::Builder::new()
+        .prefix("annals-load-")
+        .tempdir_in(&arguments.directory)?;
+    let path = directory
+        .path()
+        .to_str()
+        .ok_or("the directory has no name in UTF-8")?;
+    match arguments.work {
+        Work::Raw { bytes } => raw::write_and_sync(directory.path(), bytes, time),
+        Work::Append {
+            clients,
+            batch,
+            topics,
+            ids,
+            sync,
+        } => {
+            let store = Annals::files(path, topics, &[("sync", &sync)]).await?;
+            let store: Arc<dyn Target> = Arc::new(store);
+            let load = Load {
+                batch,
+                topics,
+                ids,
+                ..Load::of(clients, time)
+            };
+            drive::append(
+                &store,
+                load,
+                json!({ "sync": sync, "ids": format!("{ids:?}") }),
+            )
+            .await?;
+            store.close().await
+        }
+        Work::Memory { clients } => {
+            let store: Arc<dyn Target> = Arc::new(Annals::memory().await?);
+            drive::append(
+                &store,
+                Load::of(clients, time),
+                json!({ "adapter": "memory" }),
+            )
+            .await
+        }
+        Work::Scan { events } => {
+            let store: Arc<dyn Target> = Arc::new(Annals::files(path, 1, &[]).await?);
+            let mut drafts = Drafts::new(0, 1000, Ids::Ordered);
+            drive::fill(&store, &mut drafts, events, 1000).await?;
+            drive::scan(&store, 5, json!({})).await?;
+            store.close().await
+        }
+        Work::Select { events } => big::select(path, events).await,
+        Work::Big { events, ids } => big::big(path, events, ids, time).await,
+        Work::Crash { events } => big::crash(path, events).await,
+        Work::Open { path } => big::open(&path).await,
+        Work::FillAndLeave { path, events } => big::fill_and_leave(&path, events).await,
+    }
+}
