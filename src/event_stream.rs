@@ -17,8 +17,8 @@ use crate::{
 
 /// Events of a topic, one after the other, in the order of the read.
 ///
-/// Memory is bounded, whatever the size of the topic: one page is held, and one is read ahead. The
-/// stream ends after the first error.
+/// Memory is bounded, whatever the size of the topic: one page is held, and up to three are read
+/// ahead. The stream ends after the first error.
 pub struct EventStream {
     pages: BoxStream<'static, Result<Page>>,
     events: vec::IntoIter<RecordedEvent>,

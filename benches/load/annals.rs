@@ -81,23 +81,11 @@ impl Target for Annals {
     }
 
     async fn append(&self, topic: usize, events: Vec<Draft>) -> Result<()> {
-        let Some(first) = events.first() else {
-            return Ok(());
-        };
-        let expected = match first.before {
-            None => ExpectedVersion::Any,
-            Some(0) => ExpectedVersion::NoStream,
-            Some(before) => ExpectedVersion::exact(before),
-        };
-        let stream = first.stream.clone();
-        let events = events.into_iter().map(|draft| {
-            let event = NewEvent::json_text(draft.event_type, draft.payload).id(draft.id);
-            draft.tag.into_iter().fold(event, NewEvent::tag)
-        });
-        let append = Append::new(events).stream(stream).expected(expected);
-        self.store
-            .append_events(&self.topics[topic], append)
-            .await?;
+        if let Some(append) = append_of(events) {
+            self.store
+                .append_events(&self.topics[topic], append)
+                .await?;
+        }
         Ok(())
     }
 
@@ -112,4 +100,20 @@ impl Target for Annals {
     async fn close(&self) -> Result<()> {
         Ok(self.store.close().await?)
     }
+}
+
+/// The append of events of one stream; none if there are none.
+pub(crate) fn append_of(events: Vec<Draft>) -> Option<Append> {
+    let first = events.first()?;
+    let expected = match first.before {
+        None => ExpectedVersion::Any,
+        Some(0) => ExpectedVersion::NoStream,
+        Some(before) => ExpectedVersion::exact(before),
+    };
+    let stream = first.stream.clone();
+    let events = events.into_iter().map(|draft| {
+        let event = NewEvent::json_text(draft.event_type, draft.payload).id(draft.id);
+        draft.tag.into_iter().fold(event, NewEvent::tag)
+    });
+    Some(Append::new(events).stream(stream).expected(expected))
 }

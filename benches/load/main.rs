@@ -11,7 +11,11 @@ mod measure;
 mod raw;
 mod target;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use clap::{Parser, Subcommand};
 use serde_json::json;
@@ -63,13 +67,16 @@ enum Work {
     },
     /// One client that appends to a topic in memory
     Memory {
-        #[arg(long, default_value_t = 1)]
-        clients: usize,
+        #[arg(long, default_value_t = 500_000)]
+        events: u64,
     },
     /// A full scan of a topic in files
     Scan {
         #[arg(long, default_value_t = 1_000_000)]
         events: u64,
+        /// How often; the median is reported
+        #[arg(long, default_value_t = 5)]
+        runs: usize,
     },
     /// One event in a hundred, by type and by tag, beside the scan
     Select {
@@ -133,20 +140,12 @@ async fn main() -> Result<()> {
             .await?;
             store.close().await
         }
-        Work::Memory { clients } => {
-            let store: Arc<dyn Target> = Arc::new(Annals::memory().await?);
-            drive::append(
-                &store,
-                Load::of(clients, time),
-                json!({ "adapter": "memory" }),
-            )
-            .await
-        }
-        Work::Scan { events } => {
+        Work::Memory { events } => memory(events).await,
+        Work::Scan { events, runs } => {
             let store: Arc<dyn Target> = Arc::new(Annals::files(path, 1, &[]).await?);
             let mut drafts = Drafts::new(0, 1000, Ids::Ordered);
             drive::fill(&store, &mut drafts, events, 1000).await?;
-            drive::scan(&store, 5, json!({})).await?;
+            drive::scan(&store, runs, json!({})).await?;
             store.close().await
         }
         Work::Select { events } => big::select(path, events).await,
@@ -155,4 +154,21 @@ async fn main() -> Result<()> {
         Work::Open { path } => big::open(&path).await,
         Work::FillAndLeave { path, events } => big::fill_and_leave(&path, events).await,
     }
+}
+
+/// One client that appends single events, which were made before, to a topic in memory.
+async fn memory(events: u64) -> Result<()> {
+    let store = Annals::memory().await?;
+    let mut drafts = Drafts::new(0, 1000, Ids::Ordered);
+    let appends: Vec<_> = (0..events)
+        .filter_map(|_| annals::append_of(drafts.append(1)))
+        .collect();
+    let begin = Instant::now();
+    for append in appends {
+        store.store.append_events("orders-0", append).await?;
+    }
+    let rate = events as f64 / begin.elapsed().as_secs_f64();
+    let what = json!({ "work": "append", "target": "annals", "adapter": "memory", "clients": 1, "batch": 1 });
+    measure::report(what, json!({ "events_per_s": rate, "events": events }));
+    Ok(())
 }

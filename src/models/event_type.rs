@@ -2,9 +2,7 @@
 
 use std::fmt;
 
-use bytestring::ByteString;
-
-use super::{Error, Result};
+use super::{Error, Result, text::Text};
 
 /// The reserved type of the event that deletes a stream.
 pub const STREAM_DELETED: &str = "$stream-deleted";
@@ -15,7 +13,7 @@ pub const STREAM_RESTORED: &str = "$stream-restored";
 ///
 /// Cheap to clone.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct EventType(ByteString);
+pub struct EventType(Text);
 
 impl EventType {
     /// The longest type, in bytes.
@@ -57,26 +55,26 @@ impl EventType {
     }
 
     /// A type that has passed the rule before, or is one of the store's own.
-    pub(crate) const fn trusted(text: ByteString) -> Self {
+    pub(crate) const fn trusted(text: Text) -> Self {
         Self(text)
     }
 
     /// The type as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        self.0.as_str()
     }
 
     /// Whether the store itself appended the event: its type begins with `$`.
     #[must_use]
     pub fn is_reserved(&self) -> bool {
-        self.0.starts_with('$')
+        self.as_str().starts_with('$')
     }
 }
 
 impl fmt::Display for EventType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 
@@ -102,13 +100,13 @@ impl PartialEq<&str> for EventType {
 ///
 /// Cheap to clone.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ContentType(ByteString);
+pub struct ContentType(Text);
 
 impl ContentType {
     /// The longest content type, in bytes.
     pub const MAX_BYTES: usize = 256;
     /// `application/json`.
-    pub const JSON: Self = Self(ByteString::from_static("application/json"));
+    pub const JSON: Self = Self(Text::of_static("application/json"));
 
     /// The rule that `text` breaks, as text.
     pub(crate) fn check(text: &str) -> Result<(), String> {
@@ -136,26 +134,26 @@ impl ContentType {
     }
 
     /// A content type that has passed the rule before.
-    pub(crate) const fn trusted(text: ByteString) -> Self {
+    pub(crate) const fn trusted(text: Text) -> Self {
         Self(text)
     }
 
     /// The content type as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        self.0.as_str()
     }
 
     /// Whether the payload is JSON.
     #[must_use]
     pub fn is_json(&self) -> bool {
-        self.0 == "application/json"
+        self.as_str() == "application/json"
     }
 }
 
 impl fmt::Display for ContentType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 

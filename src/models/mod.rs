@@ -17,6 +17,7 @@ mod read;
 pub(crate) mod secrets;
 mod stream;
 mod tags;
+pub(crate) mod text;
 mod timestamp;
 mod topic;
 

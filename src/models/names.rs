@@ -2,10 +2,9 @@
 
 use std::{fmt, sync::Arc};
 
-use bytestring::ByteString;
 use serde::{Deserialize, Serialize};
 
-use super::{Error, Result};
+use super::{Error, Result, text::Text};
 
 /// The name of a topic: `[A-Za-z0-9][A-Za-z0-9._-]{0,127}`.
 ///
@@ -42,6 +41,12 @@ impl TopicName {
     /// a user can have it.
     pub(crate) fn configuration() -> Self {
         Self(Arc::from("$configuration"))
+    }
+
+    /// The same name with a counter of its own: for a page of events, each of which has the name,
+    /// while others make and drop theirs.
+    pub(crate) fn unshared(&self) -> Self {
+        Self(Arc::from(&*self.0))
     }
 
     /// The name as text.
@@ -88,10 +93,9 @@ impl fmt::Debug for TopicName {
 
 /// The name of a stream: up to 512 bytes of text without control characters.
 ///
-/// The empty id is the topic's default stream. Cheap to clone: an id that was read from a
-/// repository is a slice of the page that it came in.
+/// The empty id is the topic's default stream. Cheap to clone.
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct StreamId(ByteString);
+pub struct StreamId(Text);
 
 impl StreamId {
     /// The longest id, in bytes.
@@ -125,26 +129,26 @@ impl StreamId {
     }
 
     /// An id that has passed the rule before: read from a repository, or checked by the caller.
-    pub(crate) const fn trusted(text: ByteString) -> Self {
+    pub(crate) const fn trusted(text: Text) -> Self {
         Self(text)
     }
 
     /// The id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        self.0.as_str()
     }
 
     /// Whether this is the topic's default stream.
     #[must_use]
     pub fn is_default(&self) -> bool {
-        self.0.is_empty()
+        self.as_str().is_empty()
     }
 }
 
 impl fmt::Display for StreamId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 

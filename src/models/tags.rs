@@ -2,9 +2,7 @@
 
 use std::fmt;
 
-use bytestring::ByteString;
-
-use super::{Error, Result};
+use super::{Error, Result, text::Text};
 
 /// Separates tags in the one text that holds them; no tag can contain it, being a control
 /// character.
@@ -15,7 +13,7 @@ const SEPARATOR: char = '\u{1f}';
 ///
 /// All of them are kept in one text, so that an event that is read shares the page it came in.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
-pub struct Tags(ByteString);
+pub struct Tags(Text);
 
 impl Tags {
     /// The most tags of one event.
@@ -67,18 +65,18 @@ impl Tags {
     }
 
     /// The joined form that [`Tags::joined`] gave before.
-    pub(crate) const fn trusted(joined: ByteString) -> Self {
+    pub(crate) const fn trusted(joined: Text) -> Self {
         Self(joined)
     }
 
     /// The tags as the one text in which repositories keep them.
     pub(crate) fn joined(&self) -> &str {
-        &self.0
+        self.0.as_str()
     }
 
     /// The tags, one after the other.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
-        self.0.split(SEPARATOR).filter(|tag| !tag.is_empty())
+        self.joined().split(SEPARATOR).filter(|tag| !tag.is_empty())
     }
 
     /// Whether `tag` is among them.
@@ -96,7 +94,7 @@ impl Tags {
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.joined().is_empty()
     }
 }
 

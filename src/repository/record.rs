@@ -5,12 +5,11 @@
 //! `ARCHITECTURE.md`. It knows nothing of checksums: whoever keeps it frames it.
 
 use bytes::{BufMut, Bytes};
-use bytestring::ByteString;
 use uuid::Uuid;
 
 use crate::models::{
     ContentType, EventType, Position, RecordedEvent, STREAM_DELETED, STREAM_RESTORED, StreamId,
-    Tags, Timestamp, TopicName, Version,
+    Tags, Timestamp, TopicName, Version, text::Text,
 };
 
 use super::BatchEvent;
@@ -170,9 +169,8 @@ impl<'a> RecordView<'a> {
                 page.slice_ref(part)
             }
         };
-        let text = |part: &[u8]| {
-            ByteString::try_from(bytes(part)).map_err(|_| "the record has text that is not UTF-8")
-        };
+        let text =
+            |part: &[u8]| Text::of_page(page, part).ok_or("the record has text that is not UTF-8");
         Ok(RecordedEvent {
             topic: topic.clone(),
             position,

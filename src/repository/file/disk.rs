@@ -9,7 +9,10 @@ use std::{
     path::Path,
 };
 
-use tokio::{runtime::Handle, task::JoinHandle};
+use tokio::{
+    runtime::Handle,
+    task::{JoinError, JoinHandle},
+};
 
 use crate::models::Error;
 
@@ -83,7 +86,9 @@ pub(super) fn start<T: Send + 'static>(
 }
 
 /// Waits for work that was begun.
-pub(super) async fn finish<T>(work: JoinHandle<Result<T, Error>>) -> Result<T, Error> {
+pub(super) async fn finish<T>(
+    work: impl Future<Output = Result<Result<T, Error>, JoinError>>,
+) -> Result<T, Error> {
     match work.await {
         Ok(result) => result,
         Err(failed) if failed.is_cancelled() => Err(Error::Closed),

@@ -232,7 +232,8 @@ impl Core {
             let changed = published.head != head || published.sealed != sealed;
             published.head = head;
             published.sealed = sealed;
-            changed
+            // Who subscribes from now on looks at the head before waiting for it to change.
+            changed && log.published.receiver_count() > 0
         });
         outcomes
     }

@@ -1,5 +1,8 @@
-//! Reads page by page, away from the threads that poll futures, and one page ahead of the
+//! Reads page by page, away from the threads that poll futures, and a few pages ahead of the
 //! consumer.
+//!
+//! One task reads ahead until it has filled the room that there is, and ends then: a consumer that
+//! rests costs no thread. It is begun again when the consumer goes on.
 
 use std::sync::Arc;
 
@@ -7,8 +10,10 @@ use futures_util::{
     StreamExt,
     stream::{self, BoxStream},
 };
-
-use tokio::task::JoinHandle;
+use tokio::{
+    sync::mpsc::{self, error::TrySendError},
+    task::JoinHandle,
+};
 
 use super::{
     disk::{finish, start, unblock},
@@ -19,25 +24,37 @@ use crate::{
     repository::{Page, ReadPlan, paging::Pager},
 };
 
+/// How many pages may wait for the consumer.
+const AHEAD: usize = 3;
+/// When no more than this many are left, more are read.
+const FEW: usize = 1;
+
 /// A read before its first page, or between two of them.
 enum Reading {
     /// Not begun; the head is that of the moment when it begins.
     New(Arc<Log>, ReadPlan),
-    /// Under way: the next page is being read, or will be when it is asked for.
     Going(Going),
     Done,
 }
 
+/// A read under way.
 struct Going {
     log: Arc<Log>,
     published: Published,
-    pager: Pager,
-    /// The page that is read ahead.
-    ahead: Option<JoinHandle<PageRead>>,
+    sender: mpsc::Sender<Result<Page>>,
+    pages: mpsc::Receiver<Result<Page>>,
+    reader: Reader,
 }
 
-/// A page, and the read as it goes on from there.
-type PageRead = Result<(Option<Page>, Pager)>;
+/// Who reads ahead.
+enum Reader {
+    /// Nobody yet; the read goes on from here.
+    Resting(Pager),
+    /// A task, which tells from where the read goes on, if it does.
+    Busy(JoinHandle<Result<Option<Pager>>>),
+    /// Nobody any more: the last page waits, or was taken.
+    Finished,
+}
 
 /// The pages of a read.
 pub(super) fn pages(log: Arc<Log>, plan: ReadPlan) -> BoxStream<'static, Result<Page>> {
@@ -51,35 +68,14 @@ pub(super) fn pages(log: Arc<Log>, plan: ReadPlan) -> BoxStream<'static, Result<
 }
 
 async fn next(reading: Reading) -> Result<(Option<Page>, Reading)> {
-    let mut going = match reading {
-        Reading::Done => return Ok((None, Reading::Done)),
-        Reading::New(log, plan) => return unblock(move || begin(log, plan)).await,
-        Reading::Going(going) => going,
-    };
-    // A topic that was removed, or a repository that was closed, is not read any further.
-    going.log.published()?;
-    let (page, pager) = match going.ahead.take() {
-        Some(ahead) => finish(ahead).await?,
-        None => {
-            let (log, published) = (Arc::clone(&going.log), going.published.clone());
-            unblock(move || read(&log, &published, going.pager)).await?
-        }
-    };
-    if pager.is_done() {
-        return Ok((page, Reading::Done));
-    }
-    let (log, published) = (Arc::clone(&going.log), going.published.clone());
-    let ahead = pager.clone();
-    let ahead = start(move || read(&log, &published, ahead))?;
-    Ok((
-        page,
-        Reading::Going(Going {
-            log: going.log,
-            published: going.published,
-            pager,
-            ahead: Some(ahead),
+    match reading {
+        Reading::Done => Ok((None, Reading::Done)),
+        Reading::New(log, plan) => unblock(move || begin(log, plan)).await,
+        Reading::Going(mut going) => Ok(match going.next().await? {
+            Some(page) => (Some(page), Reading::Going(going)),
+            None => (None, Reading::Done),
         }),
-    ))
+    }
 }
 
 /// Reads the first page. No page is read ahead of it: most reads have one.
@@ -91,18 +87,99 @@ fn begin(log: Arc<Log>, plan: ReadPlan) -> Result<(Option<Page>, Reading)> {
     if pager.is_done() {
         return Ok((page, Reading::Done));
     }
+    let (sender, pages) = mpsc::channel(AHEAD);
     Ok((
         page,
         Reading::Going(Going {
             log,
             published,
-            pager,
-            ahead: None,
+            sender,
+            pages,
+            reader: Reader::Resting(pager),
         }),
     ))
 }
 
-fn read(log: &Log, published: &Published, pager: Pager) -> PageRead {
+impl Going {
+    async fn next(&mut self) -> Result<Option<Page>> {
+        // A topic that was removed, or a repository that was closed, is not read any further.
+        self.log.published()?;
+        loop {
+            let waiting = self.pages.try_recv().ok();
+            match &mut self.reader {
+                Reader::Resting(_) => self.go_on()?,
+                Reader::Busy(task) if waiting.is_none() => {
+                    tokio::select! {
+                        biased;
+                        Some(page) = self.pages.recv() => return page.map(Some),
+                        done = finish(task) => self.done(done?),
+                    }
+                }
+                Reader::Busy(task) if task.is_finished() && self.pages.len() <= FEW => {
+                    let done = finish(task).await?;
+                    self.done(done);
+                    if matches!(self.reader, Reader::Resting(_)) {
+                        self.go_on()?;
+                    }
+                }
+                Reader::Busy(_) => {}
+                Reader::Finished if waiting.is_none() => return Ok(None),
+                Reader::Finished => {}
+            }
+            if let Some(page) = waiting {
+                return page.map(Some);
+            }
+        }
+    }
+
+    fn done(&mut self, rest: Option<Pager>) {
+        self.reader = rest.map_or(Reader::Finished, Reader::Resting);
+    }
+
+    /// Begins the task that reads ahead.
+    fn go_on(&mut self) -> Result<()> {
+        if let Reader::Resting(pager) = &self.reader {
+            let (log, published) = (Arc::clone(&self.log), self.published.clone());
+            let (pager, sender) = (pager.clone(), self.sender.clone());
+            let task = start(move || Ok(read_ahead(&log, &published, pager, &sender)))?;
+            self.reader = Reader::Busy(task);
+        }
+        Ok(())
+    }
+}
+
+/// Reads pages as long as there is room for them. Tells from where to go on, if there is more.
+fn read_ahead(
+    log: &Log,
+    published: &Published,
+    mut pager: Pager,
+    pages: &mpsc::Sender<Result<Page>>,
+) -> Option<Pager> {
+    loop {
+        let room = match pages.try_reserve() {
+            Ok(room) => room,
+            Err(TrySendError::Full(())) => return Some(pager),
+            Err(TrySendError::Closed(())) => return None,
+        };
+        match read(log, published, pager) {
+            Ok((page, rest)) => {
+                if let Some(page) = page {
+                    room.send(Ok(page));
+                }
+                if rest.is_done() {
+                    return None;
+                }
+                pager = rest;
+            }
+            Err(error) => {
+                room.send(Err(error));
+                return None;
+            }
+        }
+    }
+}
+
+fn read(log: &Log, published: &Published, pager: Pager) -> Result<(Option<Page>, Pager)> {
     log.ask(published, |parts| {
         let mut pager = pager.clone();
         let page = pager.next(parts)?;

@@ -174,10 +174,19 @@ impl PartView<'_> {
         Ok(Some(content))
     }
 
-    fn event(&self, content: &Bytes, offset: u64, position: Position) -> Result<RecordedEvent> {
-        RecordView::decode(content, self.part.segment.base)
-            .and_then(|view| view.to_event(content, self.topic, position))
-            .map_err(|reason| self.damaged(offset, reason))
+    /// Adds the event of a record, which is a part of `page`.
+    fn push_event(
+        &self,
+        (page, content): (&Bytes, &[u8]),
+        (topic, position): (&TopicName, Position),
+        offset: u64,
+        out: &mut Vec<RecordedEvent>,
+    ) -> Result<()> {
+        let event = RecordView::decode(content, self.part.segment.base)
+            .and_then(|view| view.to_event(page, topic, position))
+            .map_err(|reason| self.damaged(offset, reason))?;
+        out.push(event);
+        Ok(())
     }
 
     fn damaged(&self, offset: u64, reason: &str) -> Error {
@@ -210,7 +219,7 @@ impl PartView<'_> {
                 None => self.single(*offset, *position)?,
             };
             bytes += content.len();
-            out.push(self.event(&content, *offset, *position)?);
+            self.push_event((&content, &content), (self.topic, *position), *offset, out)?;
         }
         Ok(bytes)
     }
@@ -309,6 +318,7 @@ impl Part for PartView<'_> {
         let events = (span.up_to.get() - span.after.get()) as usize;
         let stride = (events.saturating_mul(512) + FRAME_HEADER).clamp(4 << 10, PAGE_BYTES);
         let mut walk = Walk::new(segment, &file, offset, first, stride);
+        let topic = self.topic.unshared();
         let mut bytes = 0;
         while bytes < PAGE_BYTES && out.len() < PAGE_EVENTS && walk.next_position() <= span.up_to {
             let item = walk.step().map_err(|stop| self.stopped(stop))?;
@@ -318,9 +328,10 @@ impl Part for PartView<'_> {
                     position,
                     offset,
                     content,
+                    page,
                 }) => {
                     bytes += content.len();
-                    out.push(self.event(&content, offset, position)?);
+                    self.push_event((page, content), (&topic, position), offset, out)?;
                 }
                 None => {
                     return Err(

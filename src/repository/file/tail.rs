@@ -194,7 +194,7 @@ impl<'a> Begin<'a> {
             Some(Item::Record {
                 offset, content, ..
             }) => {
-                let record = view(&content, self.segment, offset).map_err(Halt::Stop)?;
+                let record = view(content, self.segment, offset).map_err(Halt::Stop)?;
                 *time = (*time).max(record.recorded_at);
                 let mut live = live.write();
                 live.index

@@ -69,7 +69,7 @@ fn walk(log: &Log, segment: &Segment, last: Position, verified: &mut Verified) -
             Some(Item::Record {
                 offset, content, ..
             }) => {
-                view(&content, segment, offset).map_err(stopped)?;
+                view(content, segment, offset).map_err(stopped)?;
                 verified.events += 1;
             }
             Some(Item::Frame(_)) => {}

@@ -21,7 +21,7 @@ use crate::{
 
 /// What a walk meets.
 #[derive(Debug)]
-pub(super) enum Item {
+pub(super) enum Item<'w> {
     /// A frame begins here.
     Frame(FrameHeader),
     /// A record of the frame, or of one whose beginning was not walked over.
@@ -30,8 +30,9 @@ pub(super) enum Item {
         position: Position,
         /// Where in the segment the record begins.
         offset: u64,
-        /// The record without what stands before it, a slice of the page that was read.
-        content: Bytes,
+        /// The record without what stands before it, and the page of which it is a part.
+        content: &'w [u8],
+        page: &'w Bytes,
     },
 }
 
@@ -133,22 +134,23 @@ impl<'a> Walk<'a> {
     }
 
     /// The next item; none at the end of the file, if it ends where a frame does.
-    pub(super) fn step(&mut self) -> Result<Option<Item>, Stop> {
-        let head = self.peek(RECORD_HEADER)?;
+    pub(super) fn step(&mut self) -> Result<Option<Item<'_>>, Stop> {
+        self.fill(RECORD_HEADER)?;
+        let head = self.ahead(RECORD_HEADER);
         if head.is_empty() && !matches!(self.frame, Frame::Inside { left: 1.., .. }) {
             return Ok(None);
         }
         match self.frame {
             Frame::Inside { left: 0, .. } => self.frame_header().map(Some),
-            Frame::Unknown if begins_frame(&head) => self.frame_header().map(Some),
-            _ => self.record(&head).map(Some),
+            Frame::Unknown if begins_frame(head) => self.frame_header().map(Some),
+            _ => self.record().map(Some),
         }
     }
 
-    fn frame_header(&mut self) -> Result<Item, Stop> {
-        let bytes = self.peek(FRAME_HEADER)?;
-        let header =
-            FrameHeader::decode(&bytes, self.segment.epoch).map_err(|reason| self.bad(reason))?;
+    fn frame_header(&mut self) -> Result<Item<'_>, Stop> {
+        self.fill(FRAME_HEADER)?;
+        let header = FrameHeader::decode(self.ahead(FRAME_HEADER), self.segment.epoch)
+            .map_err(|reason| self.bad(reason))?;
         if header.first != self.next {
             return Err(self.bad("the frame has another position than the one before it leads to"));
         }
@@ -163,24 +165,26 @@ impl<'a> Walk<'a> {
         Ok(Item::Frame(header))
     }
 
-    fn record(&mut self, head: &[u8]) -> Result<Item, Stop> {
+    fn record(&mut self) -> Result<Item<'_>, Stop> {
+        let head = self.ahead(RECORD_HEADER);
         if head.len() < RECORD_HEADER {
             return Err(self.bad("the record is cut off"));
         }
-        let length = u32_at(head, 0) as usize;
+        let (length, crc) = (u32_at(head, 0) as usize, u32_at(head, 4));
         if length > MAX_RECORD {
             return Err(self.bad("the record is longer than any record can be"));
         }
-        let whole = self.peek(RECORD_HEADER + length)?;
+        self.fill(RECORD_HEADER + length)?;
+        let whole = self.ahead(RECORD_HEADER + length);
         if whole.len() < RECORD_HEADER + length {
             return Err(self.bad("the record is cut off"));
         }
-        let content = whole.slice(RECORD_HEADER..);
-        if record_crc(&content, self.segment.epoch, self.next) != u32_at(head, 4) {
+        let content = whole.get(RECORD_HEADER..).unwrap_or_default();
+        if record_crc(content, self.segment.epoch, self.next) != crc {
             return Err(self.bad("the checksum of the record is wrong"));
         }
         let (offset, position) = (self.at, self.next);
-        let end_of_record = self.at + whole.len() as u64;
+        let end_of_record = self.at + (RECORD_HEADER + length) as u64;
         if let Frame::Inside { left, end, start } = self.frame {
             let left = left.saturating_sub(1);
             if end_of_record > end || (left == 0 && end_of_record != end) {
@@ -190,10 +194,12 @@ impl<'a> Walk<'a> {
         }
         self.at = end_of_record;
         self.next = self.next.next();
+        let from = (offset - self.page_at) as usize + RECORD_HEADER;
         Ok(Item::Record {
             position,
             offset,
-            content,
+            content: self.page.get(from..from + length).unwrap_or_default(),
+            page: &self.page,
         })
     }
 
@@ -204,19 +210,23 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The next `count` bytes, or fewer at the end of the file.
-    fn peek(&mut self, count: usize) -> Result<Bytes, Stop> {
-        let mut from = (self.at - self.page_at) as usize;
+    /// Sees to it that the next `count` bytes are in the page, if the file has them.
+    fn fill(&mut self, count: usize) -> Result<(), Stop> {
+        let from = (self.at - self.page_at) as usize;
         if self.page.len() < from + count {
             let bytes =
                 disk::read_at(self.file, self.at, count.max(self.stride)).map_err(Stop::Io)?;
             self.page = Bytes::from(bytes);
             self.page_at = self.at;
-            from = 0;
         }
-        Ok(self
-            .page
-            .slice(from.min(self.page.len())..(from + count).min(self.page.len())))
+        Ok(())
+    }
+
+    /// The next `count` bytes, which were filled in before, or fewer at the end of the file.
+    fn ahead(&self, count: usize) -> &[u8] {
+        let from = (self.at - self.page_at) as usize;
+        let rest = self.page.get(from..).unwrap_or_default();
+        rest.get(..count).unwrap_or(rest)
     }
 }
 

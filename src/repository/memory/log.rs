@@ -162,7 +162,8 @@ impl Log {
             if alive {
                 *head = Some(last);
             }
-            alive
+            // Who subscribes from now on looks at the head before waiting for it to change.
+            alive && self.head.receiver_count() > 0
         });
         Ok(last)
     }
