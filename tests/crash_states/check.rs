@@ -1,0 +1,184 @@
+//! Opens what a power cut has left, and holds it against what was promised.
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use super::{
+    program::{Held, Size, Step, events, look, open, refused, take},
+    volume::Tree,
+};
+
+/// How many steps were answered, and how many were begun: at most one more.
+pub(crate) type Moment = (usize, usize);
+
+/// Steps, and what is held once each number of them is answered.
+#[derive(Clone, Debug)]
+pub(crate) struct Program {
+    pub(crate) steps: Vec<Step>,
+    pub(crate) held: Vec<Held>,
+}
+
+impl Program {
+    pub(crate) fn new(steps: Vec<Step>) -> Self {
+        let mut held = vec![Held::default()];
+        for (number, step) in steps.iter().enumerate() {
+            let last = &held[number];
+            let after = last.after(number, *step).and_then(|mut all| all.pop());
+            held.push(after.unwrap_or_else(|| last.clone()));
+        }
+        Self { steps, held }
+    }
+
+    /// Whether a step is taken, and not refused.
+    pub(crate) fn takes(&self, number: usize) -> bool {
+        self.held[number]
+            .after(number, self.steps[number])
+            .is_some()
+    }
+
+    /// What may be found at a moment.
+    fn allowed(&self, (answered, begun): Moment) -> Vec<Held> {
+        let mut allowed = vec![self.held[answered].clone()];
+        if begun > answered {
+            let after = self.held[answered].after(answered, self.steps[answered]);
+            allowed.extend(after.into_iter().flatten());
+        }
+        allowed
+    }
+}
+
+/// Makes the files of a tree.
+pub(crate) fn materialise(tree: &Tree, directory: &Path) {
+    fs::create_dir(directory).expect("a directory");
+    for (path, content) in tree {
+        let path = directory.join(path);
+        match content {
+            Some(bytes) => fs::write(path, bytes.as_slice()).expect("a file"),
+            None => fs::create_dir(path).expect("a directory"),
+        }
+    }
+}
+
+/// The number of the step that is taken after all others.
+const AFTER: usize = 1000;
+
+/// Checks a directory that can be found at each of these moments.
+pub(crate) async fn check(
+    directory: &Path,
+    program: &Program,
+    moments: &BTreeSet<Moment>,
+) -> Result<(), String> {
+    let store = open(directory)
+        .await
+        .map_err(|error| format!("the store does not open: {error}"))?;
+    let (active, deleted) = look(&store).await?;
+    for moment in moments {
+        let allowed = program.allowed(*moment);
+        let fits = |held: &Held| held.active == active && held.deleted.len() == deleted;
+        if !allowed.iter().any(fits) {
+            return Err(format!(
+                "{} steps were answered and {} begun, which leaves {}, and there is {}",
+                moment.0,
+                moment.1,
+                allowed
+                    .iter()
+                    .map(|held| told(held.active.as_deref(), held.deleted.len()))
+                    .collect::<Vec<_>>()
+                    .join(" or "),
+                told(active.as_deref(), deleted)
+            ));
+        }
+    }
+    // Whoever was not answered tries again, and whoever was may do so too.
+    let begun = moments.iter().map(|moment| moment.1).max().unwrap_or(0);
+    let mut held = program.held[begun].clone();
+    for number in (0..begun).rev() {
+        let step = program.steps[number];
+        let newest = number + 1 == begun && !matches!(step, Step::Open | Step::Close);
+        let appended =
+            matches!(step, Step::Append(size) if holds(held.active.as_deref(), number, size));
+        if newest || appended {
+            match take(&store, number, step).await {
+                Err(error) if refused(&error) && !appended => {}
+                Err(error) => return Err(format!("step {number} again: {error}")),
+                Ok(Some(receipt)) => {
+                    let Step::Append(size) = step else { continue };
+                    let there = holds(active.as_deref(), number, size);
+                    if receipt.duplicate != there {
+                        return Err(format!("step {number} again: {receipt:?}, found: {there}"));
+                    }
+                    let id = events(number, size)[0].1;
+                    let first = held.active.iter().flatten().find(|seen| seen.id() == id);
+                    if first.map(|seen| seen.position) != Some(receipt.first.get()) {
+                        return Err(format!(
+                            "step {number} again: {receipt:?}, and not {first:?}"
+                        ));
+                    }
+                }
+                Ok(None) => {}
+            }
+        }
+    }
+    // And the store goes on.
+    let revive = match (&held.active, held.deleted.is_empty()) {
+        (Some(_), _) => None,
+        (None, true) => Some(Step::Create),
+        (None, false) => Some(Step::Restore),
+    };
+    for step in revive.into_iter().chain([Step::Append(Size::One)]) {
+        let receipt = take(&store, AFTER, step)
+            .await
+            .map_err(|error| format!("{step:?} afterwards: {error}"))?;
+        let next = held.after(AFTER, step).and_then(|mut all| all.pop());
+        held = next.expect("it is taken");
+        if receipt.is_some_and(|receipt| receipt.duplicate) {
+            return Err("a new event is taken for a duplicate".to_owned());
+        }
+    }
+    agrees(look(&store).await?, &held, "after going on")?;
+    let closed = |error| format!("the store does not close: {error}");
+    store.close().await.map_err(closed)?;
+    let store = open(directory)
+        .await
+        .map_err(|error| format!("the store does not open again: {error}"))?;
+    agrees(look(&store).await?, &held, "opened again")?;
+    store.close().await.map_err(closed)
+}
+
+/// Whether all events of an append are there.
+fn holds(active: Option<&[super::program::Seen]>, number: usize, size: Size) -> bool {
+    events(number, size).iter().all(|(_, id, _)| {
+        active
+            .unwrap_or_default()
+            .iter()
+            .any(|seen| seen.id() == *id)
+    })
+}
+
+fn agrees(
+    (active, deleted): (Option<Vec<super::program::Seen>>, usize),
+    held: &Held,
+    when: &str,
+) -> Result<(), String> {
+    if active == held.active && deleted == held.deleted.len() {
+        return Ok(());
+    }
+    let (expected, found) = (
+        told(held.active.as_deref(), held.deleted.len()),
+        told(active.as_deref(), deleted),
+    );
+    Err(format!("{when} there is {found}, and not {expected}"))
+}
+
+fn told(active: Option<&[super::program::Seen]>, deleted: usize) -> String {
+    let active = active.map_or_else(
+        || "no topic".to_owned(),
+        |all| {
+            let all: Vec<String> = all
+                .iter()
+                .map(|seen| format!("{}:{}", seen.position, seen.stream))
+                .collect();
+            format!("a topic with [{}]", all.join(" "))
+        },
+    );
+    format!("{active} and {deleted} deleted")
+}

@@ -1,0 +1,275 @@
+//! The programs that are cut off, what the store is to hold after each of their steps, and what it
+//! does hold.
+
+use std::path::Path;
+
+use annals::{
+    Append, AppendReceipt, ConfigurationStream, Error, EventStore, EventStoreConfig, NewEvent,
+    Read, TopicConfig,
+};
+use uuid::Uuid;
+
+/// The topic that all programs are about.
+const TOPIC: &str = "t";
+/// The name that stands for the directory in what is recorded, so that the directory can be moved.
+const PLACE: &str = "PLACE";
+
+/// What users do. Some are several steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Operation {
+    Create,
+    One,
+    Batch,
+    Roll,
+    Delete,
+    Restore,
+    Purge,
+    Reopen,
+}
+
+impl Operation {
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Create,
+        Self::One,
+        Self::Batch,
+        Self::Roll,
+        Self::Delete,
+        Self::Restore,
+        Self::Purge,
+        Self::Reopen,
+    ];
+
+    fn steps(self) -> Vec<Step> {
+        match self {
+            Self::Create => vec![Step::Create],
+            Self::One => vec![Step::Append(Size::One)],
+            Self::Batch => vec![Step::Append(Size::Batch)],
+            // A segment is followed by another one once it is longer than 4 KiB.
+            Self::Roll => vec![Step::Append(Size::Fill), Step::Append(Size::One)],
+            Self::Delete => vec![Step::Delete],
+            Self::Restore => vec![Step::Restore],
+            Self::Purge => vec![Step::Purge],
+            Self::Reopen => vec![Step::Close, Step::Open],
+        }
+    }
+}
+
+/// One call that is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    Open,
+    Create,
+    Append(Size),
+    Delete,
+    Restore,
+    Purge,
+    Close,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Size {
+    /// One small event.
+    One,
+    /// Several events of several streams, more than two sectors together.
+    Batch,
+    /// An event that makes a segment full.
+    Fill,
+}
+
+/// The steps of some operations on a new directory, and which of them is the first of the last
+/// operation. Where the topic is not created first, it is there already, with an event.
+pub(crate) fn steps(operations: &[Operation]) -> (Vec<Step>, usize) {
+    let mut steps = vec![Step::Open];
+    if operations
+        .first()
+        .is_some_and(|first| *first != Operation::Create)
+    {
+        steps.extend([Step::Create, Step::Append(Size::One)]);
+    }
+    let mut last = 0;
+    for operation in operations {
+        last = steps.len();
+        steps.extend(operation.steps());
+    }
+    steps.push(Step::Close);
+    (steps, last)
+}
+
+/// An event, as far as it is not made up by the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) position: u64,
+    pub(crate) stream: String,
+    version: u64,
+    id: Uuid,
+    payload: Vec<u8>,
+}
+
+/// What the store holds: the events of the topic, if there is one, and those of the topics that had
+/// the name and were deleted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Held {
+    pub(crate) active: Option<Vec<Seen>>,
+    pub(crate) deleted: Vec<Vec<Seen>>,
+}
+
+/// The events that a step appends: streams, ids and payloads follow from its number.
+pub(crate) fn events(number: usize, size: Size) -> Vec<(String, Uuid, Vec<u8>)> {
+    let lengths: &[(&str, usize)] = match size {
+        Size::One => &[("a", 90)],
+        Size::Batch => &[("a", 300), ("b", 10), ("a", 400), ("c", 350)],
+        Size::Fill => &[("a", 4300)],
+    };
+    lengths
+        .iter()
+        .enumerate()
+        .map(|(index, (stream, length))| {
+            let id = Uuid::from_u128(((number as u128) << 64) | (index as u128 + 1));
+            let payload = (0..*length)
+                .map(|at| (at * 7 + number * 31 + index * 101) as u8 | 1)
+                .collect();
+            ((*stream).to_owned(), id, payload)
+        })
+        .collect()
+}
+
+impl Seen {
+    pub(crate) const fn id(&self) -> Uuid {
+        self.id
+    }
+}
+
+impl Held {
+    /// What is held after a step, or nothing if the step is to be refused. What may be found while
+    /// it is on its way comes before; the last one is what is found once it is answered.
+    pub(crate) fn after(&self, number: usize, step: Step) -> Option<Vec<Self>> {
+        let mut next = self.clone();
+        match step {
+            Step::Open | Step::Close => {}
+            Step::Create if self.active.is_none() => next.active = Some(Vec::new()),
+            Step::Append(size) => next.active.as_mut().map(|all| append(all, number, size))?,
+            Step::Delete => next.deleted.push(next.active.take()?),
+            Step::Restore if self.active.is_none() => next.active = Some(next.deleted.pop()?),
+            Step::Purge if !self.deleted.is_empty() => {
+                let mut all = Vec::new();
+                while next.deleted.pop().is_some() {
+                    all.push(next.clone());
+                }
+                return Some(all);
+            }
+            Step::Create | Step::Restore | Step::Purge => return None,
+        }
+        Some(vec![next])
+    }
+}
+
+fn append(all: &mut Vec<Seen>, number: usize, size: Size) {
+    for (stream, id, payload) in events(number, size) {
+        let version = 1 + all.iter().filter(|seen| seen.stream == stream).count() as u64;
+        all.push(Seen {
+            position: all.len() as u64 + 1,
+            stream,
+            version,
+            id,
+            payload,
+        });
+    }
+}
+
+/// Opens the store in a directory, wherever that is now.
+pub(crate) async fn open(directory: &Path) -> Result<EventStore, Error> {
+    let place = directory.display().to_string();
+    let stream = ConfigurationStream::file(&place);
+    let config =
+        EventStoreConfig::new(stream).resolver(move |name| (name == PLACE).then(|| place.clone()));
+    EventStore::open(config).await
+}
+
+/// Takes a step with a store that is open. An append has a receipt.
+pub(crate) async fn take(
+    store: &EventStore,
+    number: usize,
+    step: Step,
+) -> Result<Option<AppendReceipt>, Error> {
+    match step {
+        Step::Open => {}
+        Step::Create => {
+            let topic = TopicConfig::file(TOPIC, format!("${{{PLACE}}}"));
+            store
+                .create_topic(topic.option("segment_bytes", "4096"))
+                .await?;
+        }
+        Step::Append(size) => {
+            let events = events(number, size)
+                .into_iter()
+                .map(|(stream, id, payload)| {
+                    NewEvent::binary("Written", "application/octet-stream", payload)
+                        .id(id)
+                        .stream(stream)
+                });
+            let receipt = store.append_events(TOPIC, Append::new(events)).await?;
+            return Ok(Some(receipt));
+        }
+        Step::Delete => store.delete_topic(TOPIC).await?,
+        Step::Restore => drop(store.restore_topic(TOPIC).await?),
+        Step::Purge => store.purge_topic(TOPIC).await?,
+        Step::Close => store.close().await?,
+    }
+    Ok(None)
+}
+
+/// Whether an error says that a step was refused as it should be where there is nothing to do.
+pub(crate) const fn refused(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::TopicAlreadyExists { .. }
+            | Error::TopicNotFound { .. }
+            | Error::TopicNotDeleted { .. }
+    )
+}
+
+/// The events of the topic, if there is one, and how many that were deleted.
+pub(crate) async fn look(store: &EventStore) -> Result<(Option<Vec<Seen>>, usize), String> {
+    let told = |error: Error| format!("{error}");
+    let topics = store.list_topics().await.map_err(told)?;
+    let deleted = store.list_deleted_topics().await.map_err(told)?;
+    if topics
+        .iter()
+        .chain(&deleted)
+        .any(|one| one.name.as_str() != TOPIC)
+        || topics.len() > 1
+    {
+        return Err(format!("topics that nobody has created: {topics:?}"));
+    }
+    if topics.is_empty() {
+        return Ok((None, deleted.len()));
+    }
+    let events = read(store, Read::all()).await?;
+    for stream in ["a", "b", "c"] {
+        let of_stream = read(store, Read::stream(stream)).await?;
+        if !of_stream
+            .iter()
+            .eq(events.iter().filter(|seen| seen.stream == stream))
+        {
+            return Err(format!("stream {stream} is read otherwise by itself"));
+        }
+    }
+    store.verify_topic(TOPIC).await.map_err(told)?;
+    Ok((Some(events), deleted.len()))
+}
+
+async fn read(store: &EventStore, read: Read) -> Result<Vec<Seen>, String> {
+    let events = store.get_events(TOPIC, read).await;
+    let events = events.map_err(|error| format!("a read failed: {error}"))?;
+    if !events.is_sorted_by_key(|event| event.recorded_at) {
+        return Err("times go back".to_owned());
+    }
+    let seen = events.into_iter().map(|event| Seen {
+        position: event.position.get(),
+        stream: event.stream.to_string(),
+        version: event.version.get(),
+        id: event.id,
+        payload: event.payload.to_vec(),
+    });
+    Ok(seen.collect())
+}
