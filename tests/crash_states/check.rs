@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 use super::{
-    program::{Held, Size, Step, events, look, open, refused, take},
+    program::{Held, Size, Step, events, glance, look, open, refused, take},
     volume::Tree,
 };
 
@@ -102,7 +102,7 @@ pub(crate) async fn check(
                 Err(error) => return Err(format!("step {number} again: {error}")),
                 Ok(Some(receipt)) => {
                     let Step::Append(size) = step else { continue };
-                    let there = holds(active.as_deref(), number, size);
+                    let there = !newest || holds(active.as_deref(), number, size);
                     if receipt.duplicate != there {
                         return Err(format!("step {number} again: {receipt:?}, found: {there}"));
                     }
@@ -134,7 +134,7 @@ pub(crate) async fn check(
             return Err("a new event is taken for a duplicate".to_owned());
         }
     }
-    agrees(look(&store).await?, &held, "after going on")?;
+    agrees(glance(&store).await?, &held, "after going on")?;
     let closed = |error| format!("the store does not close: {error}");
     store.close().await.map_err(closed)?;
     let store = open(directory)

@@ -20,6 +20,8 @@ const SECTOR: usize = 512;
 /// How far the enumeration goes before it samples.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Width {
+    /// Most moments from which a sector is taken: the first and the last ones.
+    pub(crate) moments: usize,
     /// Most combinations within one file that are all taken.
     pub(crate) file: usize,
     /// Most combinations over all files that are all taken.
@@ -137,6 +139,10 @@ fn of_file(file: &File, width: Width, random: &mut Random) -> Vec<Arc<Vec<u8>>> 
         if sizes.last() != Some(&content.len()) {
             sizes.push(content.len());
         }
+    }
+    for all in sectors.values_mut() {
+        let few = (all.len() + 1).saturating_sub(width.moments).max(1);
+        drop(all.drain(1..few));
     }
     let mut counts: Vec<usize> = sectors.values().map(Vec::len).collect();
     counts.push(sizes.len());

@@ -37,6 +37,7 @@ pub(crate) struct Case {
     pub(crate) events: Vec<Event>,
     /// From when on it is cut off: once so many steps were answered.
     pub(crate) from: usize,
+    pub(crate) width: Width,
 }
 
 /// What was done.
@@ -48,6 +49,16 @@ pub(crate) struct Tally {
     pub(crate) checks: usize,
     pub(crate) violations: usize,
     pub(crate) told: Vec<String>,
+}
+
+impl std::fmt::Display for Tally {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{} sequences, {} places to cut, {} states, {} checks, {} violations",
+            self.cases, self.points, self.states, self.checks, self.violations
+        )
+    }
 }
 
 impl Tally {
@@ -97,14 +108,15 @@ impl Case {
     }
 
     /// The states that can be left, each once, with the moments at which it can.
-    fn found(&self, width: Width, seed: u64) -> (usize, Vec<Found>) {
-        let mut random = Random(seed | 1);
+    fn found(&self, seed: u64) -> (usize, Vec<Found>) {
         let mut points = 0;
         let mut at: HashMap<u64, usize> = HashMap::new();
         let mut found: Vec<Found> = Vec::new();
         self.visit(|volume, moment, event| {
             points += 1;
-            for (hash, tree) in states(volume, width, &mut random) {
+            // The same is drawn where nothing has changed but what is promised.
+            let mut random = Random(seed | 1);
+            for (hash, tree) in states(volume, self.width, &mut random) {
                 let number = *at.entry(hash).or_insert_with(|| {
                     found.push(Found {
                         tree,
@@ -119,20 +131,23 @@ impl Case {
         (points, found)
     }
 
-    fn examine(&self, width: Width, seed: u64, directory: &Path) -> Tally {
+    fn examine(&self, seed: u64, directory: &Path, all: bool) -> Tally {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .expect("a runtime");
-        let (points, found) = self.found(width, seed);
+        let (points, found) = self.found(seed);
         let mut tally = Tally {
             cases: 1,
             points,
-            states: found.len(),
             ..Tally::default()
         };
         let data = directory.join("data");
         for one in found {
+            if tally.violations > 0 && !all {
+                break;
+            }
+            tally.states += 1;
             tally.checks += one.moments.len();
             materialise(&one.tree, directory);
             let checking = async {
@@ -186,8 +201,9 @@ struct Found {
     moments: BTreeSet<Moment>,
 }
 
-/// Examines cases on two threads, in a directory for their states.
-pub(crate) fn examine(cases: &[Case], width: Width, seed: u64, directory: &Path) -> Tally {
+/// Examines cases on two threads, in a directory for their states: all of them, or until something
+/// is found.
+pub(crate) fn examine(cases: &[Case], seed: u64, directory: &Path, all: bool) -> Tally {
     let next = AtomicUsize::new(0);
     let tally = Mutex::new(Tally::default());
     std::thread::scope(|scope| {
@@ -196,7 +212,10 @@ pub(crate) fn examine(cases: &[Case], width: Width, seed: u64, directory: &Path)
             let directory = directory.join(format!("state-{thread}"));
             scope.spawn(move || {
                 while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let found = case.examine(width, seed, &directory);
+                    let found = case.examine(seed, &directory, all);
+                    if found.violations > 0 && !all {
+                        next.store(cases.len(), Ordering::Relaxed);
+                    }
                     tally.lock().expect("no thread panics").add(found);
                 }
             });

@@ -9,6 +9,7 @@ use std::{
 
 use super::{
     check::{Moment, Program, materialise},
+    choices::Width,
     examine::Case,
     program::{Step, open, refused, take},
     trace,
@@ -29,6 +30,7 @@ pub(crate) struct Run {
     pub(crate) volume: Volume,
     pub(crate) moment: Moment,
     pub(crate) from: usize,
+    pub(crate) width: Width,
 }
 
 /// A directory in memory, where there is one: a great many small files are made.
@@ -79,6 +81,7 @@ pub(crate) fn record(runs: Vec<Run>) -> Vec<Case> {
             moment: run.moment,
             events,
             from: run.from,
+            width: run.width,
         })
         .collect()
 }
