@@ -12,6 +12,7 @@
 
 #![cfg(all(feature = "file", target_os = "linux"))]
 
+mod again;
 mod check;
 mod choices;
 mod examine;
@@ -160,11 +161,6 @@ fn a_directory_that_is_not_synced_is_found_out() {
 }
 
 #[test]
-fn nothing_is_found_where_nothing_is_left_out() {
-    without(|_| false).assert_none();
-}
-
-#[test]
 fn what_was_acknowledged_survives_a_power_cut_at_any_point() {
     let started = Instant::now();
     let most = std::env::var("MOST").map_or(3, |v| v.parse().unwrap());
@@ -173,5 +169,49 @@ fn what_was_acknowledged_survives_a_power_cut_at_any_point() {
     let directory = directory();
     let tally = examine(&cases, SEED, directory.path(), true);
     println!("{tally} in {:?}", started.elapsed());
+    tally.assert_none();
+}
+
+/// The operations in which a first process is ended.
+const FIRST: [&[Operation]; 6] = [
+    &[Operation::Create],
+    &[Operation::Batch],
+    &[Operation::Roll],
+    &[Operation::Delete],
+    &[Operation::Delete, Operation::Restore],
+    &[Operation::Delete, Operation::Purge],
+];
+
+#[test]
+fn what_a_killed_process_has_left_survives_a_power_cut_once_it_is_built_upon() {
+    let started = Instant::now();
+    let first = record(FIRST.iter().map(|one| run(one)).collect());
+    let width = width(3);
+    let second = record(
+        first
+            .iter()
+            .flat_map(|case| again::after_kills(case, width))
+            .collect(),
+    );
+    let directory = directory();
+    let tally = examine(&second, SEED, directory.path(), true);
+    println!("after kills: {tally} in {:?}", started.elapsed());
+    tally.assert_none();
+}
+
+#[test]
+fn what_was_acknowledged_survives_a_second_power_cut() {
+    let started = Instant::now();
+    let first = record(FIRST.iter().map(|one| run(one)).collect());
+    let (width, every) = (width(3), if full() { 1 } else { 10 });
+    let second = record(
+        first
+            .iter()
+            .flat_map(|case| again::after_cuts(case, SEED, every, width))
+            .collect(),
+    );
+    let directory = directory();
+    let tally = examine(&second, SEED, directory.path(), true);
+    println!("after power cuts: {tally} in {:?}", started.elapsed());
     tally.assert_none();
 }

@@ -133,6 +133,21 @@ impl Volume {
         volume
     }
 
+    /// The same once every call has returned, as when the process was killed.
+    pub(crate) fn settled(&self) -> Self {
+        let mut settled = self.clone();
+        for node in &mut settled.nodes {
+            match node {
+                Node::File(file) => file.pending.iter_mut().for_each(|(ended, _)| *ended = 0),
+                Node::Directory(directory) => directory
+                    .pending
+                    .iter_mut()
+                    .for_each(|(ended, _)| *ended = 0),
+            }
+        }
+        settled
+    }
+
     fn find(&self, path: &str) -> Option<usize> {
         path.split('/')
             .filter(|name| !name.is_empty())
