@@ -45,7 +45,8 @@ pub(crate) fn after_kills(case: &Case, width: Width) -> Vec<Run> {
             tree: volume.shown(),
             volume: volume.settled(),
             moment,
-            from: 0,
+            // Before anything is answered it is as with the first process.
+            from: moment.0 + 1,
             width,
         });
     });

@@ -173,7 +173,8 @@ fn what_was_acknowledged_survives_a_power_cut_at_any_point() {
 }
 
 /// The operations in which a first process is ended.
-const FIRST: [&[Operation]; 6] = [
+const FIRST: [&[Operation]; 7] = [
+    &[],
     &[Operation::Create],
     &[Operation::Batch],
     &[Operation::Roll],
