@@ -19,6 +19,7 @@ fn extended(program: &Program) -> Program {
     let mut steps = program.steps.clone();
     let end = steps.pop();
     let held = program.held.last().expect("it began with nothing");
+    steps.push(Step::Other);
     if held.active.is_none() {
         let revived = !held.deleted.is_empty();
         steps.push(if revived { Step::Restore } else { Step::Create });

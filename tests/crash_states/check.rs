@@ -1,9 +1,9 @@
 //! Opens what a power cut has left, and holds it against what was promised.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 
 use super::{
-    program::{Held, Size, Step, events, glance, look, open, refused, take},
+    program::{Held, Seen, Shown, Size, Step, events, glance, look, open, refused, take},
     volume::Tree,
 };
 
@@ -70,21 +70,19 @@ pub(crate) async fn check(
     let store = open(directory)
         .await
         .map_err(|error| format!("the store does not open: {error}"))?;
-    let (active, deleted) = look(&store).await?;
+    let shown = look(&store).await?;
     for moment in moments {
         let allowed = program.allowed(*moment);
-        let fits = |held: &Held| held.active == active && held.deleted.len() == deleted;
-        if !allowed.iter().any(fits) {
+        if !allowed.iter().any(|held| held.shown() == shown) {
+            let allowed: Vec<String> = allowed
+                .iter()
+                .map(|held| held.shown().to_string())
+                .collect();
             return Err(format!(
-                "{} steps were answered and {} begun, which leaves {}, and there is {}",
+                "{} steps were answered and {} begun, which leaves {}; there is {shown}",
                 moment.0,
                 moment.1,
-                allowed
-                    .iter()
-                    .map(|held| told(held.active.as_deref(), held.deleted.len()))
-                    .collect::<Vec<_>>()
-                    .join(" or "),
-                told(active.as_deref(), deleted)
+                allowed.join(" or ")
             ));
         }
     }
@@ -102,7 +100,7 @@ pub(crate) async fn check(
                 Err(error) => return Err(format!("step {number} again: {error}")),
                 Ok(Some(receipt)) => {
                     let Step::Append(size) = step else { continue };
-                    let there = !newest || holds(active.as_deref(), number, size);
+                    let there = !newest || holds(shown.active.as_deref(), number, size);
                     if receipt.duplicate != there {
                         return Err(format!("step {number} again: {receipt:?}, found: {there}"));
                     }
@@ -134,6 +132,14 @@ pub(crate) async fn check(
             return Err("a new event is taken for a duplicate".to_owned());
         }
     }
+    // What nobody needs is removed, and nothing else.
+    let swept = store.sweep_older_than(Duration::ZERO).await;
+    swept.map_err(|error| format!("nothing can be swept: {error}"))?;
+    let storages = fs::read_dir(directory.join("topics")).map_or(0, Iterator::count);
+    let needed = 1 + usize::from(held.active.is_some()) + held.deleted.len();
+    if storages != needed {
+        return Err(format!("{storages} storages, and {needed} are needed"));
+    }
     agrees(glance(&store).await?, &held, "after going on")?;
     let closed = |error| format!("the store does not close: {error}");
     store.close().await.map_err(closed)?;
@@ -145,7 +151,7 @@ pub(crate) async fn check(
 }
 
 /// Whether all events of an append are there.
-fn holds(active: Option<&[super::program::Seen]>, number: usize, size: Size) -> bool {
+fn holds(active: Option<&[Seen]>, number: usize, size: Size) -> bool {
     events(number, size).iter().all(|(_, id, _)| {
         active
             .unwrap_or_default()
@@ -154,31 +160,10 @@ fn holds(active: Option<&[super::program::Seen]>, number: usize, size: Size) -> 
     })
 }
 
-fn agrees(
-    (active, deleted): (Option<Vec<super::program::Seen>>, usize),
-    held: &Held,
-    when: &str,
-) -> Result<(), String> {
-    if active == held.active && deleted == held.deleted.len() {
+fn agrees(shown: Shown, held: &Held, when: &str) -> Result<(), String> {
+    let expected = held.shown();
+    if shown == expected {
         return Ok(());
     }
-    let (expected, found) = (
-        told(held.active.as_deref(), held.deleted.len()),
-        told(active.as_deref(), deleted),
-    );
-    Err(format!("{when} there is {found}, and not {expected}"))
-}
-
-fn told(active: Option<&[super::program::Seen]>, deleted: usize) -> String {
-    let active = active.map_or_else(
-        || "no topic".to_owned(),
-        |all| {
-            let all: Vec<String> = all
-                .iter()
-                .map(|seen| format!("{}:{}", seen.position, seen.stream))
-                .collect();
-            format!("a topic with [{}]", all.join(" "))
-        },
-    );
-    format!("{active} and {deleted} deleted")
+    Err(format!("{when} there is {shown}, and not {expected}"))
 }

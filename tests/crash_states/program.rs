@@ -1,7 +1,7 @@
 //! The programs that are cut off, what the store is to hold after each of their steps, and what it
 //! does hold.
 
-use std::path::Path;
+use std::{fmt, path::Path};
 
 use annals::{
     Append, AppendReceipt, ConfigurationStream, Error, EventStore, EventStoreConfig, NewEvent,
@@ -11,6 +11,8 @@ use uuid::Uuid;
 
 /// The topic that all programs are about.
 const TOPIC: &str = "t";
+/// A topic that is in the configuration only.
+const OTHER: &str = "in-memory";
 /// The name that stands for the directory in what is recorded, so that the directory can be moved.
 const PLACE: &str = "PLACE";
 
@@ -63,6 +65,8 @@ pub(crate) enum Step {
     Delete,
     Restore,
     Purge,
+    /// Makes a topic in memory: all that is to stay of it is that it is there.
+    Other,
     Close,
 }
 
@@ -111,6 +115,31 @@ pub(crate) struct Seen {
 pub(crate) struct Held {
     pub(crate) active: Option<Vec<Seen>>,
     pub(crate) deleted: Vec<Vec<Seen>>,
+    pub(crate) other: bool,
+}
+
+/// What the store shows of that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Shown {
+    pub(crate) active: Option<Vec<Seen>>,
+    pub(crate) deleted: usize,
+    pub(crate) other: bool,
+}
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.active {
+            None => f.write_str("no topic")?,
+            Some(all) => {
+                f.write_str("a topic with")?;
+                for seen in all {
+                    write!(f, " {}:{}", seen.position, seen.stream)?;
+                }
+            }
+        }
+        let other = if self.other { " and the other" } else { "" };
+        write!(f, "{other}, {} deleted", self.deleted)
+    }
 }
 
 /// The events that a step appends: streams, ids and payloads follow from its number.
@@ -140,12 +169,22 @@ impl Seen {
 }
 
 impl Held {
+    /// What the store is to show.
+    pub(crate) fn shown(&self) -> Shown {
+        Shown {
+            active: self.active.clone(),
+            deleted: self.deleted.len(),
+            other: self.other,
+        }
+    }
+
     /// What is held after a step, or nothing if the step is to be refused. What may be found while
     /// it is on its way comes before; the last one is what is found once it is answered.
     pub(crate) fn after(&self, number: usize, step: Step) -> Option<Vec<Self>> {
         let mut next = self.clone();
         match step {
             Step::Open | Step::Close => {}
+            Step::Other if !self.other => next.other = true,
             Step::Create if self.active.is_none() => next.active = Some(Vec::new()),
             Step::Append(size) => next.active.as_mut().map(|all| append(all, number, size))?,
             Step::Delete => next.deleted.push(next.active.take()?),
@@ -157,7 +196,7 @@ impl Held {
                 }
                 return Some(all);
             }
-            Step::Create | Step::Restore | Step::Purge => return None,
+            Step::Create | Step::Restore | Step::Purge | Step::Other => return None,
         }
         Some(vec![next])
     }
@@ -213,6 +252,7 @@ pub(crate) async fn take(
         Step::Delete => store.delete_topic(TOPIC).await?,
         Step::Restore => drop(store.restore_topic(TOPIC).await?),
         Step::Purge => store.purge_topic(TOPIC).await?,
+        Step::Other => drop(store.create_topic(TopicConfig::memory(OTHER)).await?),
         Step::Close => store.close().await?,
     }
     Ok(None)
@@ -228,25 +268,33 @@ pub(crate) const fn refused(error: &Error) -> bool {
     )
 }
 
-/// The events of the topic, if there is one, and how many topics of its name were deleted.
-pub(crate) async fn glance(store: &EventStore) -> Result<(Option<Vec<Seen>>, usize), String> {
+/// What the store shows.
+pub(crate) async fn glance(store: &EventStore) -> Result<Shown, String> {
     let told = |error: Error| error.to_string();
-    let topics = store.list_topics().await.map_err(told)?;
+    let mut topics = store.list_topics().await.map_err(told)?;
     let deleted = store.list_deleted_topics().await.map_err(told)?;
+    let before = topics.len();
+    topics.retain(|one| one.name.as_str() != OTHER);
+    let other = before > topics.len();
     let strange = |one: &TopicInfo| one.name.as_str() != TOPIC;
     if topics.iter().chain(&deleted).any(strange) || topics.len() > 1 {
         return Err(format!("topics that nobody has created: {topics:?}"));
     }
-    if topics.is_empty() {
-        return Ok((None, deleted.len()));
-    }
-    Ok((Some(read(store, Read::all()).await?), deleted.len()))
+    let active = match topics.first() {
+        Some(_) => Some(read(store, Read::all()).await?),
+        None => None,
+    };
+    Ok(Shown {
+        active,
+        deleted: deleted.len(),
+        other,
+    })
 }
 
 /// The same; and all that can be asked of the events agrees.
-pub(crate) async fn look(store: &EventStore) -> Result<(Option<Vec<Seen>>, usize), String> {
-    let (active, deleted) = glance(store).await?;
-    if let Some(events) = &active {
+pub(crate) async fn look(store: &EventStore) -> Result<Shown, String> {
+    let shown = glance(store).await?;
+    if let Some(events) = &shown.active {
         for stream in ["a", "b", "c"] {
             let of_stream = read(store, Read::stream(stream)).await?;
             if !of_stream
@@ -259,7 +307,7 @@ pub(crate) async fn look(store: &EventStore) -> Result<(Option<Vec<Seen>>, usize
         let verified = store.verify_topic(TOPIC).await;
         verified.map_err(|error| format!("it is not whole: {error}"))?;
     }
-    Ok((active, deleted))
+    Ok(shown)
 }
 
 async fn read(store: &EventStore, read: Read) -> Result<Vec<Seen>, String> {

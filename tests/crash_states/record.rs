@@ -131,7 +131,7 @@ pub(crate) async fn child() {
 }
 
 /// All steps, by the number that stands for each in the list.
-const STEPS: [Step; 9] = {
+const STEPS: [Step; 10] = {
     use super::program::Size;
     [
         Step::Open,
@@ -142,6 +142,7 @@ const STEPS: [Step; 9] = {
         Step::Delete,
         Step::Restore,
         Step::Purge,
+        Step::Other,
         Step::Close,
     ]
 };
