@@ -29,14 +29,19 @@ fn extended(program: &Program) -> Program {
     Program::new(steps)
 }
 
-/// The runs after a kill at each point of the last operation of a case.
+/// The runs after a kill at each change in the last operation of a case.
 pub(crate) fn after_kills(case: &Case, width: Width) -> Vec<Run> {
     let program = extended(&case.program);
     let close = case.program.steps.len() - 1;
     let mut runs = Vec::new();
     case.visit(|volume, moment, event| {
         let last = event.checked_sub(1).map(|at| &case.events[at].action);
-        if moment.1 > close || matches!(last, Some(Action::Begin(_) | Action::Answer(..))) {
+        if moment.1 > close
+            || matches!(
+                last,
+                Some(Action::Begin(_) | Action::Answer(..) | Action::Sync { .. })
+            )
+        {
             return;
         }
         runs.push(Run {
