@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 
+use annals::EventStore;
+
 use super::{
     program::{Held, Seen, Shown, Size, Step, events, glance, look, open, refused, take},
     volume::Tree,
@@ -86,37 +88,51 @@ pub(crate) async fn check(
             ));
         }
     }
-    // Whoever was not answered tries again, and whoever was may do so too.
     let begun = moments.iter().map(|moment| moment.1).max().unwrap_or(0);
-    let mut held = program.held[begun].clone();
+    let held = &program.held[begun];
+    try_again(&store, program, begun, &shown).await?;
+    go_on(store, directory, held.clone()).await
+}
+
+/// Whoever was not answered tries again, and whoever was may do so too.
+async fn try_again(
+    store: &EventStore,
+    program: &Program,
+    begun: usize,
+    shown: &Shown,
+) -> Result<(), String> {
+    let held = &program.held[begun];
     for number in (0..begun).rev() {
         let step = program.steps[number];
         let newest = number + 1 == begun && !matches!(step, Step::Open | Step::Close);
         let appended =
             matches!(step, Step::Append(size) if holds(held.active.as_deref(), number, size));
-        if newest || appended {
-            match take(&store, number, step).await {
-                Err(error) if refused(&error) && !appended => {}
-                Err(error) => return Err(format!("step {number} again: {error}")),
-                Ok(Some(receipt)) => {
-                    let Step::Append(size) = step else { continue };
-                    let there = !newest || holds(shown.active.as_deref(), number, size);
-                    if receipt.duplicate != there {
-                        return Err(format!("step {number} again: {receipt:?}, found: {there}"));
-                    }
-                    let id = events(number, size)[0].1;
-                    let first = held.active.iter().flatten().find(|seen| seen.id() == id);
-                    if first.map(|seen| seen.position) != Some(receipt.first.get()) {
-                        return Err(format!(
-                            "step {number} again: {receipt:?}, and not {first:?}"
-                        ));
-                    }
-                }
-                Ok(None) => {}
-            }
+        if !newest && !appended {
+            continue;
+        }
+        let receipt = match take(store, number, step).await {
+            Err(error) if refused(&error) && !appended => continue,
+            Err(error) => return Err(format!("step {number} again: {error}")),
+            Ok(receipt) => receipt,
+        };
+        let (Some(receipt), Step::Append(size)) = (receipt, step) else {
+            continue;
+        };
+        let there = !newest || holds(shown.active.as_deref(), number, size);
+        let id = events(number, size)[0].1;
+        let first = held.active.iter().flatten().find(|seen| seen.id() == id);
+        let first = first.map(|seen| seen.position);
+        if receipt.duplicate != there || first != Some(receipt.first.get()) {
+            return Err(format!(
+                "step {number} again: {receipt:?}, and not at {first:?}; it was there: {there}"
+            ));
         }
     }
-    // And the store goes on.
+    Ok(())
+}
+
+/// The store goes on, is opened once more, and shows the same.
+async fn go_on(store: EventStore, directory: &Path, mut held: Held) -> Result<(), String> {
     let revive = match (&held.active, held.deleted.is_empty()) {
         (Some(_), _) => None,
         (None, true) => Some(Step::Create),

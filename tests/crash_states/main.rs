@@ -31,7 +31,7 @@ use record::{Run, directory, record};
 use trace::Action;
 use volume::{Tree, Volume};
 
-const SEED: u64 = 0x5eed_0f_a_11;
+const SEED: u64 = 0x5eed_0fa1;
 
 /// How far is gone with programs of up to two operations.
 const SHORT: Width = Width {
@@ -39,7 +39,7 @@ const SHORT: Width = Width {
     file: 8,
     all: 8,
     pair: 1,
-    drawn: 2,
+    drawn: 1,
 };
 
 /// How far is gone with longer ones, whose ends are much like those of the short ones, and with
@@ -86,7 +86,7 @@ fn is_taken(operations: &[Operation]) -> bool {
 }
 
 /// All sequences of up to two operations, and of three those of which none is refused (one that is
-/// changes nothing): every fourth of them, or all.
+/// changes nothing): every sixth of them, or all.
 fn sequences(most: usize) -> Vec<Vec<Operation>> {
     let mut all = vec![Vec::new()];
     let mut longest = all.clone();
@@ -104,10 +104,20 @@ fn sequences(most: usize) -> Vec<Vec<Operation>> {
         all.extend(longest.iter().cloned());
     }
     let mut number = 0;
+    // What is appended at the same time, which is written at once.
+    let group = Operation::Group;
+    let with_groups = [
+        vec![group],
+        vec![group, group],
+        vec![Operation::Roll, group],
+        vec![group, Operation::Delete],
+        vec![Operation::Reopen, group],
+    ];
+    all.extend(with_groups);
     all.retain(|sequence| {
         let long = sequence.len() > 2 && !full();
         number += usize::from(long && is_taken(sequence));
-        !long || is_taken(sequence) && number % 4 == 0
+        !long || is_taken(sequence) && number % 6 == 0
     });
     all
 }
@@ -179,10 +189,11 @@ fn what_was_acknowledged_survives_a_power_cut_at_any_point() {
 }
 
 /// The operations in which a first process is ended.
-const FIRST: [&[Operation]; 7] = [
+const FIRST: [&[Operation]; 8] = [
     &[],
     &[Operation::Create],
     &[Operation::Batch],
+    &[Operation::Group],
     &[Operation::Roll],
     &[Operation::Delete],
     &[Operation::Delete, Operation::Restore],
@@ -210,7 +221,7 @@ fn what_a_killed_process_has_left_survives_a_power_cut_once_it_is_built_upon() {
 fn what_was_acknowledged_survives_a_second_power_cut() {
     let started = Instant::now();
     let first = record(FIRST.iter().map(|one| run(one)).collect());
-    let (width, every) = if full() { (SHORT, 2) } else { (LONG, 20) };
+    let (width, every) = if full() { (SHORT, 2) } else { (LONG, 40) };
     let second = record(
         first
             .iter()

@@ -22,6 +22,7 @@ pub(crate) enum Operation {
     Create,
     One,
     Batch,
+    Group,
     Roll,
     Delete,
     Restore,
@@ -46,6 +47,7 @@ impl Operation {
             Self::Create => vec![Step::Create],
             Self::One => vec![Step::Append(Size::One)],
             Self::Batch => vec![Step::Append(Size::Batch)],
+            Self::Group => vec![Step::Group],
             // A segment is followed by another one once it is longer than 4 KiB.
             Self::Roll => vec![Step::Append(Size::Fill), Step::Append(Size::One)],
             Self::Delete => vec![Step::Delete],
@@ -62,6 +64,8 @@ pub(crate) enum Step {
     Open,
     Create,
     Append(Size),
+    /// Several appends at once, each of one event.
+    Group,
     Delete,
     Restore,
     Purge,
@@ -78,6 +82,8 @@ pub(crate) enum Size {
     Batch,
     /// An event that makes a segment full.
     Fill,
+    /// The events of appends that are made at once.
+    Group,
 }
 
 /// The steps of some operations on a new directory, and which of them is the first of the last
@@ -142,11 +148,15 @@ impl fmt::Display for Shown {
     }
 }
 
+/// The stream, id and payload of an event.
+type Written = (String, Uuid, Vec<u8>);
+
 /// The events that a step appends: streams, ids and payloads follow from its number.
-pub(crate) fn events(number: usize, size: Size) -> Vec<(String, Uuid, Vec<u8>)> {
+pub(crate) fn events(number: usize, size: Size) -> Vec<Written> {
     let lengths: &[(&str, usize)] = match size {
         Size::One => &[("a", 90)],
         Size::Batch => &[("a", 300), ("b", 10), ("a", 400), ("c", 350)],
+        Size::Group => &[("a", 700), ("b", 600), ("a", 500)],
         Size::Fill => &[("a", 4300)],
     };
     lengths
@@ -186,7 +196,15 @@ impl Held {
             Step::Open | Step::Close => {}
             Step::Other if !self.other => next.other = true,
             Step::Create if self.active.is_none() => next.active = Some(Vec::new()),
-            Step::Append(size) => next.active.as_mut().map(|all| append(all, number, size))?,
+            Step::Append(size) => append(next.active.as_mut()?, events(number, size)),
+            Step::Group => {
+                let mut all = Vec::new();
+                for event in events(number, Size::Group) {
+                    append(next.active.as_mut()?, vec![event]);
+                    all.push(next.clone());
+                }
+                return Some(all);
+            }
             Step::Delete => next.deleted.push(next.active.take()?),
             Step::Restore if self.active.is_none() => next.active = Some(next.deleted.pop()?),
             Step::Purge if !self.deleted.is_empty() => {
@@ -202,8 +220,8 @@ impl Held {
     }
 }
 
-fn append(all: &mut Vec<Seen>, number: usize, size: Size) {
-    for (stream, id, payload) in events(number, size) {
+fn append(all: &mut Vec<Seen>, events: Vec<Written>) {
+    for (stream, id, payload) in events {
         let version = 1 + all.iter().filter(|seen| seen.stream == stream).count() as u64;
         all.push(Seen {
             position: all.len() as u64 + 1,
@@ -224,6 +242,14 @@ pub(crate) async fn open(directory: &Path) -> Result<EventStore, Error> {
     EventStore::open(config).await
 }
 
+fn request(events: Vec<Written>) -> Append {
+    Append::new(events.into_iter().map(|(stream, id, payload)| {
+        NewEvent::binary("Written", "application/octet-stream", payload)
+            .id(id)
+            .stream(stream)
+    }))
+}
+
 /// Takes a step with a store that is open. An append has a receipt.
 pub(crate) async fn take(
     store: &EventStore,
@@ -239,15 +265,18 @@ pub(crate) async fn take(
                 .await?;
         }
         Step::Append(size) => {
-            let events = events(number, size)
+            let append = request(events(number, size));
+            return store.append_events(TOPIC, append).await.map(Some);
+        }
+        Step::Group => {
+            // Once the topic is open, they are queued in the order in which they are begun.
+            store.get_latest_version(TOPIC).await?;
+            let appends = events(number, Size::Group)
                 .into_iter()
-                .map(|(stream, id, payload)| {
-                    NewEvent::binary("Written", "application/octet-stream", payload)
-                        .id(id)
-                        .stream(stream)
-                });
-            let receipt = store.append_events(TOPIC, Append::new(events)).await?;
-            return Ok(Some(receipt));
+                .map(|event| store.append_events(TOPIC, request(vec![event])));
+            for receipt in futures_util::future::join_all(appends).await {
+                receipt?;
+            }
         }
         Step::Delete => store.delete_topic(TOPIC).await?,
         Step::Restore => drop(store.restore_topic(TOPIC).await?),

@@ -131,7 +131,7 @@ pub(crate) async fn child() {
 }
 
 /// All steps, by the number that stands for each in the list.
-const STEPS: [Step; 10] = {
+const STEPS: [Step; 11] = {
     use super::program::Size;
     [
         Step::Open,
@@ -139,6 +139,7 @@ const STEPS: [Step; 10] = {
         Step::Append(Size::One),
         Step::Append(Size::Batch),
         Step::Append(Size::Fill),
+        Step::Group,
         Step::Delete,
         Step::Restore,
         Step::Purge,

@@ -81,6 +81,11 @@ pub(crate) fn read(text: &str, root: &Path, cases: usize) -> Vec<Vec<Event>> {
         if call.result.starts_with("-1 ") {
             continue;
         }
+        if let Some((case, action)) = marked(&call, root) {
+            let ended = call.ended;
+            found[case].push((call.began, Event { ended, action }));
+            continue;
+        }
         for (case, order, event) in understand(&call, root, &mut offsets) {
             found[case].push((order, event));
         }
@@ -203,13 +208,12 @@ fn understand(
             path,
             directory: true,
         }),
-        "pwrite64" => {
-            let data = bytes(argument(1));
-            let written: usize = call.result.parse().expect("a number");
-            add(opened(argument(0)), &|path| Action::Write {
+        "pwrite64" | "write" => {
+            let (file, at, bytes) = written(call, offsets);
+            add(file, &|path| Action::Write {
                 path,
-                at: number(3),
-                bytes: data[..written].into(),
+                at,
+                bytes: Arc::clone(&bytes),
             });
         }
         "ftruncate" => add(opened(argument(0)), &|path| Action::Resize {
@@ -231,38 +235,41 @@ fn understand(
         "unlinkat" => add(at(argument(0), argument(1)), &|path| Action::Remove {
             path,
         }),
-        "write" if opened(argument(0)).is_some_and(|file| file == root.join("marks")) => {
-            let (case, action) = mark(&text(bytes(argument(1))));
-            let ended = call.ended;
-            found.push((case, call.began, Event { ended, action }));
-        }
-        "write" => {
-            let data = bytes(argument(1));
-            let file = opened(argument(0));
-            let next = offsets.entry(file.clone().unwrap_or_default()).or_default();
-            let start = *next;
-            *next += call.result.parse::<usize>().expect("a number");
-            let data = data[..*next - start].into();
-            add(file, &|path| Action::Write {
-                path,
-                at: start,
-                bytes: Arc::clone(&data),
-            });
-        }
         "lseek" => {
             let to = call.result.parse().expect("a number");
             offsets.extend(opened(argument(0)).map(|file| (file, to)));
         }
-        name => {
-            let strange = call
-                .arguments
-                .iter()
-                .filter_map(|argument| opened(argument))
-                .any(|file| of_case(root, &file).is_some());
-            assert!(!strange, "{name} is not understood");
-        }
+        name => assert!(!concerns(call, root), "{name} is not understood"),
     }
     found
+}
+
+/// The file that is written, where, and what.
+fn written(
+    call: &Call<'_>,
+    offsets: &mut HashMap<PathBuf, usize>,
+) -> (Option<PathBuf>, usize, Arc<[u8]>) {
+    let file = opened(call.arguments[0]);
+    let length: usize = call.result.parse().expect("a number");
+    let data = bytes(call.arguments[1])[..length].into();
+    let at = call.arguments.get(3).map_or_else(
+        || {
+            let next = offsets.entry(file.clone().unwrap_or_default()).or_default();
+            *next += length;
+            *next - length
+        },
+        |at| at.parse().expect("a number"),
+    );
+    (file, at, data)
+}
+
+/// Whether a call has to do with an open file of a case.
+fn concerns(call: &Call<'_>, root: &Path) -> bool {
+    let mut files = call
+        .arguments
+        .iter()
+        .filter_map(|argument| opened(argument));
+    files.any(|file| of_case(root, &file).is_some())
 }
 
 /// The case that a path belongs to, and the path within it.
@@ -272,13 +279,17 @@ fn of_case(root: &Path, path: &Path) -> Option<(usize, String)> {
     Some((case, within.as_path().to_str()?.to_owned()))
 }
 
-/// What a mark says: `begin CASE STEP`, `done CASE STEP` or `refused CASE STEP`.
-fn mark(line: &str) -> (usize, Action) {
+/// What the program tells by a mark: `begin CASE STEP`, `done CASE STEP` or `refused CASE STEP`.
+fn marked(call: &Call<'_>, root: &Path) -> Option<(usize, Action)> {
+    if call.name != "write" || opened(call.arguments[0])? != root.join("marks") {
+        return None;
+    }
+    let line = text(bytes(call.arguments[1]));
     let words: Vec<&str> = line.split_whitespace().collect();
     let number = |index: usize| words[index].parse().expect("a number");
     let action = match words[0] {
         "begin" => Action::Begin(number(2)),
         word => Action::Answer(number(2), word == "done"),
     };
-    (number(1), action)
+    Some((number(1), action))
 }
