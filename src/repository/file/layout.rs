@@ -79,13 +79,20 @@ pub(super) fn segments(storage: &Path) -> io::Result<Vec<Position>> {
     Ok(found)
 }
 
-/// Makes the directory and what belongs into it, if it is not there.
+/// Makes the directory and what belongs into it, if it is not there. All of it is entered durably
+/// when this returns.
 pub(super) fn make_repository(directory: &Path) -> io::Result<()> {
     let topics = topics_path(directory);
-    if topics.is_dir() {
-        return Ok(());
+    // What is made is entered durably in the directory above before anything is made in it. So
+    // where a process was killed on the way, only the last one that it made may not be.
+    let found = topics.ancestors().find(|path| path.exists());
+    if let Some(above) = found.and_then(Path::parent) {
+        match disk::sync_directory(above) {
+            // It may be a directory of others, that this process has not made and may not read.
+            Err(error) if error.kind() != io::ErrorKind::PermissionDenied => return Err(error),
+            _ => {}
+        }
     }
-    // Every directory that is made has to be entered durably in the one above.
     let mut missing: Vec<&Path> = topics
         .ancestors()
         .take_while(|path| !path.exists())

@@ -344,7 +344,8 @@ impl Opening<'_> {
 
     /// Makes what was read durable before it is served. It may be in the memory of the operating
     /// system only, and after a failed sync even be taken for written there: so it is written
-    /// again.
+    /// again. So may the entries of the segment and of the storage, where a process was killed after
+    /// it had made them.
     fn make_durable(&self, segment: &Segment, mark: Option<Mark>, end: u64) -> Result<()> {
         let mut at = match mark {
             Some(mark) if mark.segment == segment.first => mark.durable,
@@ -358,7 +359,9 @@ impl Opening<'_> {
                 disk::write_at(&file, at, &bytes)?;
                 at += length as u64;
             }
-            file.sync_all()
+            file.sync_all()?;
+            disk::sync_directory(self.path)?;
+            self.path.parent().map_or(Ok(()), disk::sync_directory)
         };
         again().map_err(|error| self.failed("sync", &segment.path, error))
     }
