@@ -152,7 +152,8 @@ async fn go_on(store: EventStore, directory: &Path, mut held: Held) -> Result<()
     let swept = store.sweep_older_than(Duration::ZERO).await;
     swept.map_err(|error| format!("nothing can be swept: {error}"))?;
     let storages = fs::read_dir(directory.join("topics")).map_or(0, Iterator::count);
-    let needed = 1 + usize::from(held.active.is_some()) + held.deleted.len();
+    let topics = usize::from(held.active.is_some()) + usize::from(held.second.is_some());
+    let needed = 1 + topics + held.deleted.len();
     if storages != needed {
         return Err(format!("{storages} storages, and {needed} are needed"));
     }

@@ -112,6 +112,13 @@ fn sequences(most: usize) -> Vec<Vec<Operation>> {
         vec![Operation::Roll, group],
         vec![group, Operation::Delete],
         vec![Operation::Reopen, group],
+        // What is appended to two topics at the same time, which is synced at once.
+        vec![Operation::Both],
+        vec![Operation::Both, Operation::Both],
+        vec![Operation::Roll, Operation::Both],
+        vec![Operation::Both, Operation::Roll],
+        vec![Operation::Both, Operation::Delete],
+        vec![Operation::Both, Operation::Reopen],
     ];
     all.extend(with_groups);
     all.retain(|sequence| {
@@ -145,6 +152,7 @@ fn without(unsynced: impl Fn(&str) -> bool) -> Tally {
         &[Operation::Roll],
         &[Operation::Delete],
         &[Operation::Delete, Operation::Purge],
+        &[Operation::Both, Operation::Both],
     ];
     let mut cases = record(operations.iter().map(|one| run(one)).collect());
     for case in &mut cases {
@@ -179,6 +187,11 @@ fn a_directory_that_is_not_synced_is_found_out() {
 }
 
 #[test]
+fn a_journal_that_is_not_synced_is_found_out() {
+    assert!(without(|path| path.contains("journal-")).violations > 0);
+}
+
+#[test]
 fn what_was_acknowledged_survives_a_power_cut_at_any_point() {
     let started = Instant::now();
     let cases: Vec<Case> = record(sequences(3).iter().map(|one| run(one)).collect());
@@ -189,11 +202,12 @@ fn what_was_acknowledged_survives_a_power_cut_at_any_point() {
 }
 
 /// The operations in which a first process is ended.
-const FIRST: [&[Operation]; 8] = [
+const FIRST: [&[Operation]; 9] = [
     &[],
     &[Operation::Create],
     &[Operation::Batch],
     &[Operation::Group],
+    &[Operation::Both],
     &[Operation::Roll],
     &[Operation::Delete],
     &[Operation::Delete, Operation::Restore],

@@ -11,6 +11,8 @@ use uuid::Uuid;
 
 /// The topic that all programs are about.
 const TOPIC: &str = "t";
+/// A topic beside it, whose groups may share a sync with those of the first.
+const SECOND: &str = "u";
 /// A topic that is in the configuration only.
 const OTHER: &str = "in-memory";
 /// The name that stands for the directory in what is recorded, so that the directory can be moved.
@@ -23,6 +25,8 @@ pub(crate) enum Operation {
     One,
     Batch,
     Group,
+    /// Appends to two topics at once. The second one is there from the beginning.
+    Both,
     Roll,
     Delete,
     Restore,
@@ -48,6 +52,7 @@ impl Operation {
             Self::One => vec![Step::Append(Size::One)],
             Self::Batch => vec![Step::Append(Size::Batch)],
             Self::Group => vec![Step::Group],
+            Self::Both => vec![Step::Both],
             // A segment is followed by another one once it is longer than 4 KiB.
             Self::Roll => vec![Step::Append(Size::Fill), Step::Append(Size::One)],
             Self::Delete => vec![Step::Delete],
@@ -66,6 +71,10 @@ pub(crate) enum Step {
     Append(Size),
     /// Several appends at once, each of one event.
     Group,
+    /// The same, and one to the second topic.
+    Both,
+    /// Makes the second topic.
+    CreateSecond,
     Delete,
     Restore,
     Purge,
@@ -96,6 +105,9 @@ pub(crate) fn steps(operations: &[Operation]) -> (Vec<Step>, usize) {
     {
         steps.extend([Step::Create, Step::Append(Size::One)]);
     }
+    if operations.contains(&Operation::Both) {
+        steps.push(Step::CreateSecond);
+    }
     let mut last = 0;
     for operation in operations {
         last = steps.len();
@@ -121,6 +133,7 @@ pub(crate) struct Seen {
 pub(crate) struct Held {
     pub(crate) active: Option<Vec<Seen>>,
     pub(crate) deleted: Vec<Vec<Seen>>,
+    pub(crate) second: Option<Vec<Seen>>,
     pub(crate) other: bool,
 }
 
@@ -129,6 +142,7 @@ pub(crate) struct Held {
 pub(crate) struct Shown {
     pub(crate) active: Option<Vec<Seen>>,
     pub(crate) deleted: usize,
+    second: Option<Vec<Seen>>,
     pub(crate) other: bool,
 }
 
@@ -142,6 +156,9 @@ impl fmt::Display for Shown {
                     write!(f, " {}:{}", seen.position, seen.stream)?;
                 }
             }
+        }
+        if let Some(second) = &self.second {
+            write!(f, ", {} in the second", second.len())?;
         }
         let other = if self.other { " and the other" } else { "" };
         write!(f, "{other}, {} deleted", self.deleted)
@@ -184,6 +201,7 @@ impl Held {
         Shown {
             active: self.active.clone(),
             deleted: self.deleted.len(),
+            second: self.second.clone(),
             other: self.other,
         }
     }
@@ -196,12 +214,28 @@ impl Held {
             Step::Open | Step::Close => {}
             Step::Other if !self.other => next.other = true,
             Step::Create if self.active.is_none() => next.active = Some(Vec::new()),
+            Step::CreateSecond if self.second.is_none() => next.second = Some(Vec::new()),
             Step::Append(size) => append(next.active.as_mut()?, events(number, size)),
             Step::Group => {
                 let mut all = Vec::new();
                 for event in events(number, Size::Group) {
                     append(next.active.as_mut()?, vec![event]);
                     all.push(next.clone());
+                }
+                return Some(all);
+            }
+            Step::Both => {
+                self.active.as_ref().and(self.second.as_ref())?;
+                // The topics are independent; within one, the order is that of the appends.
+                let mut all = Vec::new();
+                for of_second in 0..=1 {
+                    for of_first in 0..=2 {
+                        let mut next = self.clone();
+                        let made = both(number);
+                        append(next.active.as_mut()?, made[..of_first].to_vec());
+                        append(next.second.as_mut()?, made[2..2 + of_second].to_vec());
+                        all.push(next);
+                    }
                 }
                 return Some(all);
             }
@@ -214,10 +248,17 @@ impl Held {
                 }
                 return Some(all);
             }
-            Step::Create | Step::Restore | Step::Purge | Step::Other => return None,
+            Step::Create | Step::CreateSecond | Step::Restore | Step::Purge | Step::Other => {
+                return None;
+            }
         }
         Some(vec![next])
     }
+}
+
+/// Two events of the first topic, and one of the second.
+fn both(number: usize) -> Vec<Written> {
+    events(number, Size::Group)
 }
 
 fn append(all: &mut Vec<Seen>, events: Vec<Written>) {
@@ -278,6 +319,23 @@ pub(crate) async fn take(
                 receipt?;
             }
         }
+        Step::Both => {
+            // Both topics are open, so that they are queued at once.
+            for topic in [TOPIC, SECOND] {
+                store.get_latest_version(topic).await?;
+            }
+            let appends = both(number)
+                .into_iter()
+                .zip([TOPIC, TOPIC, SECOND])
+                .map(|(event, topic)| store.append_events(topic, request(vec![event])));
+            for receipt in futures_util::future::join_all(appends).await {
+                receipt?;
+            }
+        }
+        Step::CreateSecond => {
+            let topic = TopicConfig::file(SECOND, format!("${{{PLACE}}}"));
+            store.create_topic(topic).await?;
+        }
         Step::Delete => store.delete_topic(TOPIC).await?,
         Step::Restore => drop(store.restore_topic(TOPIC).await?),
         Step::Purge => store.purge_topic(TOPIC).await?,
@@ -305,17 +363,25 @@ pub(crate) async fn glance(store: &EventStore) -> Result<Shown, String> {
     let before = topics.len();
     topics.retain(|one| one.name.as_str() != OTHER);
     let other = before > topics.len();
+    let before = topics.len();
+    topics.retain(|one| one.name.as_str() != SECOND);
+    let second = if before > topics.len() {
+        Some(read(store, SECOND, Read::all()).await?)
+    } else {
+        None
+    };
     let strange = |one: &TopicInfo| one.name.as_str() != TOPIC;
     if topics.iter().chain(&deleted).any(strange) || topics.len() > 1 {
         return Err(format!("topics that nobody has created: {topics:?}"));
     }
     let active = match topics.first() {
-        Some(_) => Some(read(store, Read::all()).await?),
+        Some(_) => Some(read(store, TOPIC, Read::all()).await?),
         None => None,
     };
     Ok(Shown {
         active,
         deleted: deleted.len(),
+        second,
         other,
     })
 }
@@ -325,7 +391,7 @@ pub(crate) async fn look(store: &EventStore) -> Result<Shown, String> {
     let shown = glance(store).await?;
     if let Some(events) = &shown.active {
         for stream in ["a", "b", "c"] {
-            let of_stream = read(store, Read::stream(stream)).await?;
+            let of_stream = read(store, TOPIC, Read::stream(stream)).await?;
             if !of_stream
                 .iter()
                 .eq(events.iter().filter(|seen| seen.stream == stream))
@@ -339,8 +405,8 @@ pub(crate) async fn look(store: &EventStore) -> Result<Shown, String> {
     Ok(shown)
 }
 
-async fn read(store: &EventStore, read: Read) -> Result<Vec<Seen>, String> {
-    let events = store.get_events(TOPIC, read).await;
+async fn read(store: &EventStore, topic: &str, read: Read) -> Result<Vec<Seen>, String> {
+    let events = store.get_events(topic, read).await;
     let events = events.map_err(|error| format!("a read failed: {error}"))?;
     if !events.is_sorted_by_key(|event| event.recorded_at) {
         return Err("times go back".to_owned());

@@ -131,7 +131,7 @@ pub(crate) async fn child() {
 }
 
 /// All steps, by the number that stands for each in the list.
-const STEPS: [Step; 11] = {
+const STEPS: [Step; 13] = {
     use super::program::Size;
     [
         Step::Open,
@@ -140,6 +140,8 @@ const STEPS: [Step; 11] = {
         Step::Append(Size::Batch),
         Step::Append(Size::Fill),
         Step::Group,
+        Step::Both,
+        Step::CreateSecond,
         Step::Delete,
         Step::Restore,
         Step::Purge,

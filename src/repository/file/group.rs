@@ -5,12 +5,7 @@
 //! failed sync nobody can know what is durable: the writer is poisoned, and nothing more is
 //! acknowledged until the repository is opened anew.
 
-use std::{
-    fs::File,
-    io,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{fs::File, io, sync::Arc};
 
 use super::{
     disk,
@@ -23,9 +18,11 @@ use super::{
     part::{FilePart, PartIndex},
     seal_segment::{self, End},
     segment::Segment,
-    stage::{Outcome, Staged},
+    stage::{Durable, Outcome, Staged},
     writer::{Request, Writer},
 };
+use tokio::sync::OwnedSemaphorePermit;
+
 use crate::models::{Error, Position, Result, Timestamp};
 
 /// An index in memory with fewer events is not worth a file at close.
@@ -41,37 +38,57 @@ pub(super) struct Core {
     pub(super) head: Position,
     pub(super) sealed: bool,
     pub(super) last_time: Timestamp,
-    /// Where in the segment the log ends, and up to where it is durable.
+    /// Where in the segment the log ends; up to where it is durable, by the segment or the journal;
+    /// and up to where the segment was synced.
     pub(super) end: u64,
     pub(super) durable: u64,
+    pub(super) synced: u64,
     pub(super) sync_pending: bool,
     /// The storage was removed.
     pub(super) removed: bool,
     /// Kept from one group to the next, so that it need not grow anew.
     pub(super) buffer: Vec<u8>,
-    /// How long the sync of this group took.
-    pub(super) sync_took: Option<Duration>,
 }
 
-/// What was written at once.
-#[derive(Clone, Copy, Debug)]
+/// A group that is decided on and in the segment, but not durable.
+#[derive(Debug)]
+pub(super) struct Pending {
+    staged: Staged,
+    /// Where in the segment the group begins.
+    from: u64,
+    /// Why it could not be written, if so.
+    failed: Option<Failure>,
+    sync: SyncMode,
+}
+
+/// A group that was written, or was not, of which nobody was told yet.
+#[derive(Debug)]
 pub(super) struct Written {
-    /// How many requests there were when it was answered, in the group or waiting behind it.
-    pub(super) clients: usize,
-    /// How long the sync took, if there was one.
-    pub(super) sync: Option<Duration>,
+    pub(super) outcomes: Vec<Outcome>,
+    /// The room in the queue that the group took.
+    permits: Vec<OwnedSemaphorePermit>,
+    /// Whether its segment was synced.
+    pub(super) synced: bool,
+}
+
+impl Written {
+    /// Tells whoever waits.
+    pub(super) fn answer(self) {
+        drop(self.permits);
+        for outcome in self.outcomes {
+            outcome.reply.send();
+        }
+    }
 }
 
 impl Core {
-    /// Decides on a group of requests, writes it, and answers them.
-    pub(super) fn write_group(
+    /// Decides on a group of requests, and writes what is to be written to the segment.
+    pub(super) fn begin(
         &mut self,
         log: &Arc<Log>,
         writer: &Writer,
         group: Vec<Request>,
-    ) -> Written {
-        self.sync_took = None;
-        let requests = group.len();
+    ) -> Pending {
         let options = *writer.options.lock();
         let writes = group.iter().any(Request::writes);
         let refused = self.refusal(log, writer).or_else(|| {
@@ -90,7 +107,11 @@ impl Core {
             outcomes: Vec::with_capacity(group.len()),
             permits: Vec::with_capacity(group.len()),
             finish: false,
-            sync: options.sync == SyncMode::Always,
+            sync: if options.sync == SyncMode::Always {
+                Durable::Anywhere
+            } else {
+                Durable::Later
+            },
         };
         let published = log.published.borrow().clone();
         for request in group {
@@ -100,25 +121,122 @@ impl Core {
                 staged.outcomes.push(Outcome { reply, depends });
             }
         }
-        let finish = staged.finish;
-        let permits = std::mem::take(&mut staged.permits);
-        let outcomes = match refused {
-            Some(_) => staged.outcomes,
-            None => self.write(log, writer, staged),
+        let from = self.end;
+        let mut failed = None;
+        if refused.is_some() {
+            // Nothing was staged, and nobody depends on it.
+            staged.sync = Durable::Later;
+        } else if !staged.bytes.is_empty() {
+            match disk::write_at(&self.file, self.end, &staged.bytes) {
+                Ok(()) => self.end += staged.bytes.len() as u64,
+                Err(error) => failed = Some(failure(self.take_back(log, writer, error))),
+            }
+        }
+        Pending {
+            staged,
+            from,
+            failed,
+            sync: options.sync,
+        }
+    }
+
+    /// The bytes of a group that the journal can make durable.
+    pub(super) fn to_journal<'a>(&self, pending: &'a Pending) -> Option<&'a [u8]> {
+        let bytes = &pending.staged.bytes;
+        // What is before it has to be durable too.
+        let fits = pending.staged.sync == Durable::Anywhere && self.durable == pending.from;
+        (fits && pending.failed.is_none() && !bytes.is_empty()).then_some(bytes)
+    }
+
+    /// Makes a group durable, unless the journal did, and visible.
+    pub(super) fn finish(
+        &mut self,
+        log: &Arc<Log>,
+        writer: &Writer,
+        pending: Pending,
+        journaled: bool,
+    ) -> Written {
+        let durable = journaled && self.to_journal(&pending).is_some();
+        let Pending {
+            mut staged,
+            from,
+            mut failed,
+            sync,
+        } = pending;
+        if durable {
+            self.durable = self.end;
+        }
+        let synced_before = self.synced;
+        if failed.is_none() {
+            failed = self.settle(log, writer, &staged, from).err().map(failure);
+        }
+        staged.bytes.clear();
+        self.buffer = std::mem::take(&mut staged.bytes);
+        // A large group must not leave its memory with every topic for ever.
+        self.buffer.shrink_to(1 << 20);
+        let outcomes = match &failed {
+            None => {
+                self.publish(log, &staged);
+                staged.outcomes
+            }
+            Some(why) => {
+                let fail = |outcome: Outcome| {
+                    let reply = if outcome.depends || staged.finish {
+                        outcome.reply.fail(why.error())
+                    } else {
+                        outcome.reply
+                    };
+                    Outcome { reply, ..outcome }
+                };
+                staged.outcomes.into_iter().map(fail).collect()
+            }
         };
-        if finish {
+        if staged.finish {
             self.close(log);
         }
-        self.plan_sync(log, writer, options.sync);
-        drop(permits);
-        let written = Written {
-            clients: requests + writer.waiting(),
-            sync: self.sync_took,
+        self.plan_sync(log, writer, sync);
+        Written {
+            outcomes,
+            permits: staged.permits,
+            synced: self.synced > synced_before,
+        }
+    }
+
+    /// Syncs the segment where that is needed, and writes down how far the log goes.
+    fn settle(
+        &mut self,
+        log: &Arc<Log>,
+        writer: &Writer,
+        staged: &Staged,
+        from: u64,
+    ) -> Result<()> {
+        let (wrote, durable_before) = (self.end > from, self.durable);
+        let needed = match staged.sync {
+            Durable::Later => false,
+            Durable::Anywhere => self.durable < self.end,
+            Durable::InSegment => self.synced < self.end,
         };
-        outcomes
-            .into_iter()
-            .for_each(|outcome| outcome.reply.send());
-        written
+        if needed {
+            self.sync(log, writer)?;
+        }
+        if wrote || self.durable > durable_before {
+            self.put_mark(log, writer, staged.head, false)?;
+        }
+        Ok(())
+    }
+
+    fn publish(&mut self, log: &Arc<Log>, staged: &Staged) {
+        self.head = staged.head;
+        self.sealed = staged.sealed;
+        self.last_time = staged.last_time;
+        let (head, sealed) = (self.head, self.sealed);
+        log.published.send_if_modified(|published| {
+            let changed = published.head != head || published.sealed != sealed;
+            published.head = head;
+            published.sealed = sealed;
+            // Who subscribes from now on looks at the head before waiting for it to change.
+            changed && log.published.receiver_count() > 0
+        });
     }
 
     /// Sees to it that what was written without a sync is synced in time.
@@ -128,7 +246,10 @@ impl Core {
             && !self.sync_pending
         {
             let later = Arc::clone(log);
-            let planned = writer.workers.submit_after(delay, move || later.sync_now());
+            let planned = writer
+                .committer
+                .workers
+                .submit_after(delay, move || later.sync_now());
             self.sync_pending = planned.is_ok();
         }
     }
@@ -155,7 +276,7 @@ impl Core {
             return Ok(());
         }
         let full = Arc::clone(&self.segment);
-        if self.durable < self.end {
+        if self.synced < self.end {
             self.sync(log, writer)?;
         }
         let end = self.segment_end();
@@ -181,11 +302,13 @@ impl Core {
         self.file = file;
         self.end = (SEGMENT_HEADER + frames.len()) as u64;
         self.durable = self.end;
+        self.synced = self.end;
         let part = FilePart::live(&self.segment, self.head);
         log.published
             .send_modify(|published| published.add_part(part));
         let log = Arc::clone(log);
         if let Err(error) = writer
+            .committer
             .workers
             .submit(move || seal_segment::finish(&log, &full, end))
         {
@@ -201,59 +324,6 @@ impl Core {
             sealed: self.sealed,
             last_time: self.last_time,
         }
-    }
-
-    /// Writes a group and makes it visible.
-    fn write(&mut self, log: &Arc<Log>, writer: &Writer, mut staged: Staged) -> Vec<Outcome> {
-        let outcomes = std::mem::take(&mut staged.outcomes);
-        if let Err(error) = self.write_bytes(log, writer, &staged) {
-            let why = failure(error);
-            staged.bytes.clear();
-            self.buffer = staged.bytes;
-            let fail = |outcome: Outcome| {
-                let reply = if outcome.depends || staged.finish {
-                    outcome.reply.fail(why.error())
-                } else {
-                    outcome.reply
-                };
-                Outcome { reply, ..outcome }
-            };
-            return outcomes.into_iter().map(fail).collect();
-        }
-        self.head = staged.head;
-        self.sealed = staged.sealed;
-        self.last_time = staged.last_time;
-        staged.bytes.clear();
-        self.buffer = staged.bytes;
-        // A large group must not leave its memory with every topic for ever.
-        self.buffer.shrink_to(1 << 20);
-        let (head, sealed) = (self.head, self.sealed);
-        log.published.send_if_modified(|published| {
-            let changed = published.head != head || published.sealed != sealed;
-            published.head = head;
-            published.sealed = sealed;
-            // Who subscribes from now on looks at the head before waiting for it to change.
-            changed && log.published.receiver_count() > 0
-        });
-        outcomes
-    }
-
-    fn write_bytes(&mut self, log: &Arc<Log>, writer: &Writer, staged: &Staged) -> Result<()> {
-        if !staged.bytes.is_empty() {
-            if let Err(error) = disk::write_at(&self.file, self.end, &staged.bytes) {
-                return Err(self.take_back(log, writer, error));
-            }
-            self.end += staged.bytes.len() as u64;
-        }
-        let wrote = !staged.bytes.is_empty();
-        let synced = staged.sync && self.durable < self.end;
-        if synced {
-            self.sync(log, writer)?;
-        }
-        if wrote || synced {
-            self.put_mark(log, writer, staged.head, false)?;
-        }
-        Ok(())
     }
 
     /// Cuts off what a failed write has left. Nothing was written if that succeeds.
@@ -279,12 +349,11 @@ impl Core {
     }
 
     fn sync(&mut self, log: &Log, writer: &Writer) -> Result<()> {
-        let begin = Instant::now();
         self.file
             .sync_data()
             .map_err(|error| self.poison(log, writer, "a sync failed", error))?;
         self.durable = self.end;
-        self.sync_took = Some(begin.elapsed());
+        self.synced = self.end;
         Ok(())
     }
 

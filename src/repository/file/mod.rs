@@ -13,6 +13,7 @@
 //!
 //! `ARCHITECTURE.md` draws the files byte by byte and tells how a crash is recovered from.
 
+mod committer;
 mod disk;
 mod factory;
 mod failure;
@@ -21,6 +22,7 @@ mod frame;
 mod gather;
 mod group;
 mod index_file;
+mod journal;
 mod layout;
 mod log;
 mod mark;

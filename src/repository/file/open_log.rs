@@ -154,6 +154,7 @@ impl Shared {
             .map_err(|error| failed("write", &mark_path, error))?;
         let core = Core {
             durable: found.end,
+            synced: found.end,
             segment: found.segment,
             file,
             mark_file,
@@ -165,13 +166,12 @@ impl Shared {
             sync_pending: false,
             removed: false,
             buffer: Vec::new(),
-            sync_took: None,
         };
-        Ok(Writer::new(core, self.workers.clone(), options))
+        Ok(Writer::new(core, Arc::clone(&self.committer), options))
     }
 
     /// Whether another process has the directory open to write.
-    fn is_locked_by_others(&self) -> Result<bool> {
+    pub(super) fn is_locked_by_others(&self) -> Result<bool> {
         let path = layout::lock_path(&self.directory);
         let failed = |error| self.files.failed("look at", &path, error);
         let file = match File::open(&path) {

@@ -293,17 +293,7 @@ impl EventRepository for FileRepository {
         if let Err(error) = self.check_open() {
             return health(HealthStatus::Down).last_error(error.to_string());
         }
-        let poisoned = self
-            .shared
-            .open_logs()
-            .into_iter()
-            .find_map(|log| match &log.role {
-                Role::Writes(writer) => {
-                    let why = writer.poisoned.lock().clone()?;
-                    Some(format!("topic {}: {why}", log.topic))
-                }
-                Role::Follows(_) => None,
-            });
+        let poisoned = self.shared.poisoned();
         let notes = self.shared.notes.lock().clone();
         let (shared, writes) = (
             Arc::clone(&self.shared),

@@ -15,9 +15,11 @@ use std::{
 use parking_lot::{Mutex, RwLock};
 
 use super::{
+    committer::Committer,
     disk::{self, unblock},
+    journal::{self, Journal},
     layout,
-    log::Log,
+    log::{Log, Role},
     open_log::LogCell,
     segment::Files,
     workers::Workers,
@@ -32,7 +34,7 @@ pub(super) struct Shared {
     /// so that it is not let go while one is still being written.
     pub(super) lock: Option<Arc<File>>,
     pub(super) logs: Mutex<HashMap<StorageId, Arc<LogCell>>>,
-    pub(super) workers: Workers,
+    pub(super) committer: Arc<Committer>,
     pub(super) files: Arc<Files>,
     /// How many handles are open.
     handles: Mutex<usize>,
@@ -104,16 +106,37 @@ pub(super) async fn open_to_read(directory: PathBuf, name: String) -> Result<Arc
     if let Some(shared) = open.shared.upgrade().filter(|shared| shared.join()) {
         return Ok(shared);
     }
-    Ok(Arc::new(Shared::new(directory, name, None)))
+    let shared = unblock(move || {
+        let shared = Shared::new(directory, name, None, 0);
+        // Where another process writes, it has replayed the journal, and its segments are as good
+        // as what is read here: both come from the memory of one machine.
+        if !shared.is_locked_by_others()?
+            && !journal::check(&shared.directory, &shared.files.repository)?
+        {
+            return Err(Error::RepositoryUnavailable {
+                repository: shared.files.repository.clone(),
+                reason:
+                    "after a crash of the machine it has to be opened to write once, because a \
+                         store that reads mends nothing"
+                        .to_owned(),
+                source: None,
+            });
+        }
+        Ok(shared)
+    });
+    shared.await.map(Arc::new)
 }
 
 impl Shared {
-    fn new(directory: PathBuf, name: String, lock: Option<Arc<File>>) -> Self {
+    fn new(directory: PathBuf, name: String, lock: Option<Arc<File>>, journal: u64) -> Self {
+        let workers = Workers::default();
+        let journal = Journal::new(directory.clone(), workers.clone(), journal);
+        let committer = Arc::new(Committer::new(journal, workers));
         Self {
             directory,
             lock,
             logs: Mutex::default(),
-            workers: Workers::default(),
+            committer,
             files: Arc::new(Files::new(name)),
             handles: Mutex::new(1),
             closed: RwLock::new(false),
@@ -146,7 +169,19 @@ impl Shared {
         }
         layout::clear_leftovers(&directory)
             .map_err(|error| failed("clear leftovers beside", error))?;
-        Ok(Arc::new(Self::new(directory, name, Some(Arc::new(file)))))
+        // Before any topic is opened: its segments may lack what the journal holds.
+        let (entries, newest) = journal::replay(&directory, &name)?;
+        let sequence = Journal::clear(&directory, newest)
+            .map_err(|error| failed("begin the journal anew beside", error))?;
+        if entries > 0 {
+            tracing::info!(repository = name, entries, "replayed the journal");
+        }
+        Ok(Arc::new(Self::new(
+            directory,
+            name,
+            Some(Arc::new(file)),
+            sequence,
+        )))
     }
 
     /// Adds a handle; `false` where the last one was closed already.
@@ -188,12 +223,43 @@ impl Shared {
         for log in self.open_logs() {
             failure = failure.or(log.finish().await.err());
         }
+        let whole = failure.is_none() && self.poisoned().is_none();
+        if whole && self.writes() {
+            self.finish_journal().await?;
+        }
         if let Some(lock) = &self.lock {
             let path = layout::lock_path(&self.directory);
             lock.unlock()
                 .map_err(|error| self.files.failed("unlock", &path, error))?;
         }
         failure.map_or(Ok(()), Err)
+    }
+
+    /// Everything is durable in its segment: the journal is not needed any more.
+    async fn finish_journal(self: &Arc<Self>) -> Result<()> {
+        let shared = Arc::clone(self);
+        unblock(move || {
+            let finished = shared.committer.journal.lock().finish();
+            finished.map_err(|error| {
+                shared
+                    .files
+                    .failed("finish the journal of", &shared.directory, error)
+            })
+        })
+        .await
+    }
+
+    /// A topic that takes no appends any more after a failure, and why.
+    pub(super) fn poisoned(&self) -> Option<String> {
+        self.open_logs()
+            .into_iter()
+            .find_map(|log| match &log.role {
+                Role::Writes(writer) => {
+                    let why = writer.poisoned.lock().clone()?;
+                    Some(format!("topic {}: {why}", log.topic))
+                }
+                Role::Follows(_) => None,
+            })
     }
 
     pub(super) const fn writes(&self) -> bool {

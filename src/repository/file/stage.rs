@@ -38,8 +38,19 @@ pub(super) struct Staged {
     pub(super) permits: Vec<OwnedSemaphorePermit>,
     /// Whether this is the last group before the topic is closed.
     pub(super) finish: bool,
-    /// Whether the group is synced, whatever the mode.
-    pub(super) sync: bool,
+    /// Whether it has to be durable before anybody is told.
+    pub(super) sync: Durable,
+}
+
+/// Whether, and where, a group has to be durable before anybody is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Durable {
+    /// It need not be.
+    Later,
+    /// In its segment, or in the journal.
+    Anywhere,
+    /// In its segment.
+    InSegment,
 }
 
 /// What a request comes to if the group is written.
@@ -112,12 +123,12 @@ impl Core {
                 Reply::Position(reply, allowed.map(|()| self.stage_seal(staged, sealed)))
             }
             Request::Sync => {
-                staged.sync = true;
+                staged.sync = Durable::InSegment;
                 self.sync_pending = false;
                 return None;
             }
             Request::Finish { reply } => {
-                staged.sync = true;
+                staged.sync = Durable::InSegment;
                 staged.finish = true;
                 Reply::Position(reply, Ok(self.head))
             }
@@ -212,7 +223,7 @@ impl Core {
                 |_| {},
             );
             staged.sealed = sealed;
-            staged.sync = true;
+            staged.sync = staged.sync.max(Durable::Anywhere);
         }
         staged.head
     }

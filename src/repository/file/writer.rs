@@ -1,27 +1,20 @@
 //! The queue of a topic's writer: who waits to have something written, and who writes it.
 //!
-//! A request is put into the queue, and if nobody is writing, the topic is handed to a worker
-//! thread. That thread takes all that waits, writes it as one group, and looks again, until
+//! A request is put into the queue, and if nobody is writing, the topic is ready for the next round
+//! of the committer. That takes all that waits, writes it as one group, and looks again, until
 //! nothing waits. So there is one writer at a time, no thread for a topic that rests, and a group
 //! grows as large as what arrives while the one before it is written.
 
-use std::{
-    collections::VecDeque,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-};
+use std::{collections::VecDeque, io, sync::Arc};
 
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::{
-    gather::Gather,
+    committer::Committer,
     group::Core,
     log::{Log, Published, Role, Standing},
-    options::FileOptions,
-    workers::Workers,
+    options::{FileOptions, SyncMode},
 };
 use crate::{
     models::{AppendReceipt, Error, Position, RecordedEvent, Result, Timestamp},
@@ -39,16 +32,12 @@ const GROUP_BYTES: usize = 16 << 20;
 #[derive(Debug)]
 pub(super) struct Writer {
     queue: Mutex<Queue>,
-    /// How many requests wait: a look at the queue without its lock.
-    waiting: AtomicUsize,
-    /// Locked by the thread that writes.
-    gather: Mutex<Gather>,
     /// Bounds what waits, in bytes.
     room: Arc<Semaphore>,
     /// What the thread that writes works on. Locked for a whole group: nobody but that thread, and
     /// who removes the topic, ever wants it.
     pub(super) core: Mutex<Core>,
-    pub(super) workers: Workers,
+    pub(super) committer: Arc<Committer>,
     pub(super) options: Mutex<FileOptions>,
     /// Why nothing can be written any more, for the health report.
     pub(super) poisoned: Mutex<Option<String>>,
@@ -57,6 +46,8 @@ pub(super) struct Writer {
 #[derive(Debug, Default)]
 struct Queue {
     waiting: VecDeque<Request>,
+    /// How many bytes they have.
+    bytes: usize,
     /// Whether a thread has the topic.
     running: bool,
     closed: bool,
@@ -106,14 +97,12 @@ impl Request {
 }
 
 impl Writer {
-    pub(super) fn new(core: Core, workers: Workers, options: FileOptions) -> Self {
+    pub(super) fn new(core: Core, committer: Arc<Committer>, options: FileOptions) -> Self {
         Self {
             queue: Mutex::default(),
-            waiting: AtomicUsize::new(0),
-            gather: Mutex::default(),
             room: Arc::new(Semaphore::new(ROOM)),
             core: Mutex::new(core),
-            workers,
+            committer,
             options: Mutex::new(options),
             poisoned: Mutex::default(),
         }
@@ -128,12 +117,13 @@ impl Writer {
             .map_err(|_| Error::Closed)
     }
 
-    /// How many requests wait.
-    pub(super) fn waiting(&self) -> usize {
-        self.waiting.load(Ordering::Relaxed)
+    /// How many bytes wait.
+    pub(super) fn waiting_bytes(&self) -> usize {
+        self.queue.lock().bytes
     }
 
-    fn take_group(&self) -> Vec<Request> {
+    /// Takes what is to be written together.
+    pub(super) fn take_group(&self) -> Vec<Request> {
         let mut queue = self.queue.lock();
         let mut bytes = 0;
         let mut group = Vec::with_capacity(queue.waiting.len().min(GROUP_REQUESTS));
@@ -144,10 +134,9 @@ impl Writer {
             bytes += request.bytes();
             group.push(request);
         }
-        if group.is_empty() {
-            queue.running = false;
-        }
-        self.waiting.store(queue.waiting.len(), Ordering::Relaxed);
+        queue.bytes -= bytes;
+        drop(queue);
+        self.committer.discount(group.len());
         group
     }
 }
@@ -179,46 +168,62 @@ impl Log {
             return Err(Error::Closed);
         }
         queue.closed = matches!(request, Request::Finish { .. });
+        queue.bytes += request.bytes();
         queue.waiting.push_back(request);
-        writer.waiting.store(queue.waiting.len(), Ordering::Relaxed);
+        writer.committer.count();
         if queue.running {
             return Ok(());
         }
         queue.running = true;
         drop(queue);
+        // What need not wait for a sync does not wait for those of others.
+        let started = if writer.options.lock().sync == SyncMode::Always {
+            writer.committer.ready(self)
+        } else {
+            self.write_apart()
+        };
+        started.map_err(|error| {
+            let mut queue = writer.queue.lock();
+            queue.running = false;
+            queue.bytes = 0;
+            writer.committer.discount(queue.waiting.len());
+            queue.waiting.clear();
+            Error::RepositoryUnavailable {
+                repository: self.files.repository.clone(),
+                reason: "cannot start a thread to write with".to_owned(),
+                source: Some(Box::new(error)),
+            }
+        })
+    }
+
+    /// Whether more waits. If not, whoever comes next has to see to it that it is written.
+    pub(super) fn has_more(&self) -> bool {
+        let Ok(writer) = self.writer() else {
+            return false;
+        };
+        let mut queue = writer.queue.lock();
+        queue.running = !queue.waiting.is_empty();
+        queue.running
+    }
+
+    /// Writes what waits on a thread of its own.
+    pub(super) fn write_apart(self: &Arc<Self>) -> io::Result<()> {
+        let workers = &self.writer().map_err(io::Error::other)?.committer.workers;
         let log = Arc::clone(self);
-        writer
-            .workers
-            .submit(move || log.write_all())
-            .map_err(|error| {
-                let mut queue = writer.queue.lock();
-                queue.running = false;
-                queue.waiting.clear();
-                Error::RepositoryUnavailable {
-                    repository: self.files.repository.clone(),
-                    reason: "cannot start a thread to write with".to_owned(),
-                    source: Some(Box::new(error)),
-                }
-            })
+        workers.submit(move || log.write_all())
     }
 
     /// Writes what waits, group by group, until nothing does.
     fn write_all(self: Arc<Self>) {
         let Ok(writer) = self.writer() else { return };
-        // A panic would be a fault of this library. It must not leave others waiting for ever.
         let rescue = Rescue(&self, writer);
-        loop {
+        while self.has_more() {
             let group = writer.take_group();
-            if group.is_empty() {
-                break;
-            }
-            let written = writer.core.lock().write_group(&self, writer, group);
-            if let Some(sync) = written.sync {
-                writer
-                    .gather
-                    .lock()
-                    .wait(written.clients, sync, || writer.waiting());
-            }
+            let mut core = writer.core.lock();
+            let pending = core.begin(&self, writer, group);
+            let written = core.finish(&self, writer, pending, false);
+            drop(core);
+            written.answer();
         }
         drop(rescue);
     }
@@ -293,7 +298,7 @@ fn abandoned() -> Error {
 }
 
 /// Stops the queue if the thread that writes panics.
-struct Rescue<'a>(&'a Log, &'a Writer);
+pub(super) struct Rescue<'a>(pub(super) &'a Log, pub(super) &'a Writer);
 
 impl Drop for Rescue<'_> {
     fn drop(&mut self) {
@@ -301,6 +306,8 @@ impl Drop for Rescue<'_> {
             let mut queue = self.1.queue.lock();
             queue.closed = true;
             queue.running = false;
+            queue.bytes = 0;
+            self.1.committer.discount(queue.waiting.len());
             queue.waiting.clear();
             *self.1.poisoned.lock() =
                 Some("the writer panicked, which is a fault of this library".to_owned());
