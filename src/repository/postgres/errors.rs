@@ -20,6 +20,8 @@ pub(super) enum Kind {
     Data,
     /// Nothing was done, for another reason.
     Refused,
+    /// Nothing was done: the repository was closed.
+    Closed,
 }
 
 /// A failure of a database. Nothing in it is secret.
@@ -67,6 +69,7 @@ impl Failure {
             (Kind::Gone, Some(topic)) => Error::TopicNotFound {
                 topic: topic.to_string(),
             },
+            (Kind::Closed, _) => Error::Closed,
             _ => Error::RepositoryUnavailable {
                 repository: repository.to_owned(),
                 reason: self.reason,

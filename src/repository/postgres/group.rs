@@ -1,5 +1,7 @@
 //! A group of appends as it is sent to the server, and what the server finds.
 
+use std::sync::Arc;
+
 use sqlx::{AssertSqlSafe, PgConnection, Row, postgres::PgRow};
 use uuid::Uuid;
 
@@ -138,7 +140,7 @@ pub(super) async fn send(
     core: &Core,
     group: &[(&AppendBatch, Timestamp)],
 ) -> Result<Vec<Finding>, Failure> {
-    let sql = AssertSqlSafe(core.sql.append.clone());
+    let sql = AssertSqlSafe(Arc::clone(&core.sql.append));
     let rows = sqlx::query_with(sql, arguments(group).into_inner()?)
         .fetch_all(connection)
         .await?;

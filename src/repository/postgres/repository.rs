@@ -269,13 +269,12 @@ impl EventRepository for PostgresRepository {
         self.check_writable("make storage")?;
         let options = PostgresOptions::parse(&placement.options)?;
         let (shared, wanted) = (Arc::clone(&self.shared), placement.clone());
-        let made =
-            self.work(placement.storage, move |connection| {
-                async move {
+        let made = self.work(placement.storage, move |connection| {
+            async move {
                     catalog::make(connection, &shared, &wanted, options.table.as_deref()).await
                 }
                 .boxed()
-            });
+        });
         made.await
             .map_err(|failure| failure.error(&self.shared.name, None))
     }

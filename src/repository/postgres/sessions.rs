@@ -92,7 +92,8 @@ impl Sessions {
             self.address.settings.connect_timeout + self.address.settings.statement_timeout;
         match tokio::time::timeout(patience, waiting).await {
             Ok(Ok(permit)) => Ok(permit),
-            _ => Err(Failure::new(Kind::Unreachable, "no connection is free")),
+            Ok(Err(_)) => Err(Failure::new(Kind::Closed, "the repository is closed")),
+            Err(_) => Err(Failure::new(Kind::Unreachable, "no connection is free")),
         }
     }
 

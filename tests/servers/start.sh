@@ -1,0 +1,69 @@
+#!/bin/sh
+# Runs a PostgreSQL server of its own for as long as standard input is open, and removes it then:
+# also where the program that started it was killed. Prints `ready` when it takes connections.
+# Usage: start.sh BINARIES PORT [SETTING=VALUE …]
+set -eu
+binaries=$1
+port=$2
+shift 2
+directory=$(mktemp -d "${TMPDIR:-/tmp}/annals-pg-XXXXXX")
+"$binaries/initdb" --no-sync -D "$directory/data" -U annals -A trust -E UTF8 --locale=C >"$directory/log" 2>&1 || {
+    cat "$directory/log" >&2
+    exit 1
+}
+cat >"$directory/data/pg_hba.conf" <<RULES
+host all locked 127.0.0.1/32 scram-sha-256
+local all all trust
+host all all 127.0.0.1/32 trust
+RULES
+cat >>"$directory/data/postgresql.conf" <<SETTINGS
+listen_addresses = '127.0.0.1'
+port = $port
+unix_socket_directories = '$directory'
+max_connections = 400
+shared_buffers = 128MB
+fsync = on
+full_page_writes = on
+synchronous_commit = on
+log_statement = none
+logging_collector = off
+SETTINGS
+for setting in "$@"; do
+    echo "${setting%%=*} = '${setting#*=}'" >>"$directory/data/postgresql.conf"
+done
+
+server=
+start() {
+    "$binaries/postgres" -D "$directory/data" >>"$directory/log" 2>&1 &
+    server=$!
+    tries=0
+    until "$binaries/pg_isready" -q -h 127.0.0.1 -p "$port" -U annals -d postgres; do
+        tries=$((tries + 1))
+        if [ "$tries" -gt 300 ] || ! kill -0 "$server" 2>/dev/null; then
+            cat "$directory/log" >&2
+            exit 1
+        fi
+        sleep 0.1
+    done
+}
+start
+echo "ready"
+while read -r order; do
+    case $order in
+    kill) # as a crash of all of its processes
+        kill -KILL "$server" 2>/dev/null || true
+        wait "$server" 2>/dev/null || true
+        # The server's other processes end when they see that the first is gone.
+        sleep 0.2
+        ;;
+    stop)
+        kill -INT "$server" 2>/dev/null || true
+        wait "$server" 2>/dev/null || true
+        ;;
+    start) start ;;
+    esac
+    echo "done"
+done
+kill -QUIT "$server" 2>/dev/null || true
+wait "$server" 2>/dev/null || true
+rm -rf "$directory"
