@@ -44,6 +44,7 @@ mod sessions;
 mod shared;
 mod topic;
 mod verify;
+mod way;
 mod writer;
 
 pub use factory::PostgresFactory;

@@ -17,9 +17,10 @@ use super::{
     errors::Failure,
     filter::possible_item,
     group::limit,
-    rows::{COLUMN_COUNT, COLUMNS, bigint_at, event},
+    rows::{COLUMN_COUNT, bigint_at, event},
     shared::{Args, Shared},
     topic::Core,
+    way::{Keys, Way},
 };
 use crate::{
     models::{Direction, Error, FilterItem, Position, RecordedEvent, Result, StreamId},
@@ -28,28 +29,6 @@ use crate::{
         paging::{PAGE_BYTES, PAGE_EVENTS},
     },
 };
-
-/// What a read goes by.
-#[derive(Clone, Debug, Default)]
-enum Way {
-    /// All events of the span.
-    #[default]
-    Scan,
-    /// Nothing can match.
-    Nothing,
-    /// The events of one stream: those after one version and up to another.
-    Stream(StreamId, u64, u64),
-    /// Events that have one of these keys.
-    Keys(Keys),
-}
-
-/// Keys one of which every event that matches has.
-#[derive(Clone, Debug, Default)]
-struct Keys {
-    types: Vec<String>,
-    tags: Vec<String>,
-    streams: Vec<String>,
-}
 
 /// A read under way.
 #[derive(Debug)]
@@ -356,7 +335,12 @@ impl Reader {
                 .with(&*keys.streams),
             Way::Scan | Way::Nothing => arguments,
         };
-        let rows = self.fetch(self.sql().into(), arguments).await?;
+        let rows = self
+            .fetch(
+                self.way.sql(&self.core.names, self.backward()).into(),
+                arguments,
+            )
+            .await?;
         let events = self.events(&rows)?;
         let candidates = match rows.last() {
             Some(row) => bigint_at(row, COLUMN_COUNT).map_err(|error| self.failed(error.into()))?,
@@ -418,49 +402,6 @@ impl Reader {
             place: self.core.names.place(),
             reason,
         }
-    }
-
-    /// The statement for the next rows: `$1` and `$2` bound the span, `$3` is the most rows and
-    /// `$4` the most bytes.
-    fn sql(&self) -> String {
-        let direction = if self.backward() { "DESC" } else { "ASC" };
-        let (events, tags) = (&self.core.names.events, &self.core.names.tags);
-        let found = match &self.way {
-            Way::Scan | Way::Nothing => format!(
-                "SELECT e.* FROM {events} e WHERE e.position > $1 AND e.position <= $2 \
-                 ORDER BY e.position {direction} LIMIT $3"
-            ),
-            Way::Stream(..) => format!(
-                "SELECT e.* FROM {events} e WHERE e.stream = $5 AND e.version > $1 AND e.version <= $2 \
-                 ORDER BY e.version {direction} LIMIT $3"
-            ),
-            Way::Keys(_) => {
-                let version_at = self.core.names.function("version_at");
-                format!(
-                    "SELECT e.* FROM (SELECT p.position FROM (\
-                     SELECT p.position FROM unnest($5::text[]) k(key) CROSS JOIN LATERAL (\
-                     SELECT e.position FROM {events} e WHERE e.type = k.key AND e.position > $1 AND e.position <= $2 \
-                     ORDER BY e.position {direction} LIMIT $3) p \
-                     UNION \
-                     SELECT p.position FROM unnest($6::text[]) k(key) CROSS JOIN LATERAL (\
-                     SELECT t.position FROM {tags} t WHERE t.tag = k.key AND t.position > $1 AND t.position <= $2 \
-                     ORDER BY t.position {direction} LIMIT $3) p \
-                     UNION \
-                     SELECT p.position FROM (SELECT k.key, {version_at}(k.key, $1) AS low, {version_at}(k.key, $2) AS high \
-                     FROM unnest($7::text[]) k(key) OFFSET 0) k CROSS JOIN LATERAL (\
-                     SELECT e.position FROM {events} e WHERE e.stream = k.key AND e.version > k.low AND e.version <= k.high \
-                     ORDER BY e.version {direction} LIMIT $3) p\
-                     ) p ORDER BY p.position {direction} LIMIT $3) c CROSS JOIN LATERAL (\
-                     SELECT e.* FROM {events} e WHERE e.position = c.position OFFSET 0) e"
-                )
-            }
-        };
-        format!(
-            "SELECT {COLUMNS}, e.candidates FROM (\
-             SELECT e.*, sum(e.size) OVER (ORDER BY e.position {direction}) AS bytes, count(*) OVER () AS candidates \
-             FROM ({found}) e) e \
-             WHERE e.bytes <= $4 OR e.bytes = e.size ORDER BY e.position {direction}"
-        )
     }
 
     async fn fetch(&self, sql: Arc<str>, arguments: Args) -> Result<Vec<PgRow>> {
