@@ -6,8 +6,8 @@ use sqlx::{AssertSqlSafe, PgConnection, Row};
 
 use super::{
     errors::{Failure, Kind},
-    names::{TopicNames, schema_lock, table_base, topic_lock},
-    schema::execute,
+    names::{TopicNames, table_base, topic_lock},
+    schema::{begin, execute},
     shared::{Args, Shared},
 };
 use crate::{
@@ -81,9 +81,20 @@ pub(super) async fn make(
     let catalog = &shared.address.catalog;
     let options = serde_json::to_string(&crate::models::secrets::mask_options(&placement.options))
         .map_err(|error| Failure::new(Kind::Data, error.to_string()))?;
-    execute(connection, "BEGIN".to_owned()).await?;
-    let lock = schema_lock(&catalog.schema);
-    execute(connection, format!("SELECT pg_advisory_xact_lock({lock})")).await?;
+    // Most are there already, and a server that only takes reads is asked for no more.
+    let known = format!(
+        "SELECT EXISTS (SELECT FROM {} WHERE storage = $1 AND options::text = $2)",
+        catalog.topics
+    );
+    let known: bool = sqlx::query_scalar(AssertSqlSafe(known))
+        .bind(placement.storage.uuid())
+        .bind(&options)
+        .fetch_one(&mut *connection)
+        .await?;
+    if known {
+        return Ok(());
+    }
+    begin(connection, &catalog.schema).await?;
     let known = format!(
         "UPDATE {} SET options = $2::json WHERE storage = $1",
         catalog.topics
@@ -175,9 +186,7 @@ pub(super) async fn remove(
     storage: StorageId,
 ) -> Result<(), Failure> {
     let catalog = &shared.address.catalog;
-    execute(connection, "BEGIN".to_owned()).await?;
-    let lock = schema_lock(&catalog.schema);
-    execute(connection, format!("SELECT pg_advisory_xact_lock({lock})")).await?;
+    begin(connection, &catalog.schema).await?;
     // After this, whoever holds the lock of the topic is done, and who waits finds no topic.
     let lock = topic_lock(&catalog.schema, storage);
     execute(connection, format!("SELECT pg_advisory_xact_lock({lock})")).await?;

@@ -86,10 +86,15 @@ async fn version(
     connection: &mut PgConnection,
     names: &CatalogNames,
 ) -> Result<Option<i32>, Failure> {
-    let there: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
-        .bind(&names.versions)
-        .fetch_one(&mut *connection)
-        .await?;
+    // The catalog is read as a table is: `to_regclass` may answer from a cache that is older than
+    // the lock.
+    let there: bool = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+         WHERE n.nspname = $1 AND c.relname = 'schema_version')",
+    )
+    .bind(&names.schema)
+    .fetch_one(&mut *connection)
+    .await?;
     if !there {
         return Ok(None);
     }
@@ -151,9 +156,7 @@ async fn migrate(
     connection: &mut PgConnection,
     names: &CatalogNames,
 ) -> Result<Option<i32>, Failure> {
-    execute(connection, "BEGIN".to_owned()).await?;
-    let lock = schema_lock(&names.schema);
-    execute(connection, format!("SELECT pg_advisory_xact_lock({lock})")).await?;
+    begin(connection, &names.schema).await?;
     let found = version(connection, names).await?.unwrap_or(0);
     let missing = MIGRATIONS.iter().skip(usize::try_from(found).unwrap_or(0));
     if found == 0 {
@@ -180,6 +183,16 @@ async fn migrate(
     }
     execute(connection, "COMMIT".to_owned()).await?;
     Ok((found > MIGRATIONS.len() as i32).then_some(found))
+}
+
+/// Begins a transaction in which nobody else makes or removes tables in the schema.
+pub(super) async fn begin(connection: &mut PgConnection, schema: &str) -> Result<(), Failure> {
+    let lock = schema_lock(schema);
+    execute(
+        connection,
+        format!("BEGIN; SELECT pg_advisory_xact_lock({lock})"),
+    )
+    .await
 }
 
 /// Runs statements that were made here, in which every name is quoted.
