@@ -8,6 +8,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
+use sqlx::Connection;
 use tokio::sync::{Notify, watch};
 
 use super::{
@@ -51,6 +52,10 @@ impl Notifier {
         }
         // What was acknowledged last is told, too.
         let _ = self.flush(&address, &mut session).await;
+        if let Some(session) = session {
+            // The server closes its end in any case.
+            drop(session.connection.close().await);
+        }
     }
 
     async fn flush(&self, address: &Address, session: &mut Option<Session>) -> Result<(), ()> {

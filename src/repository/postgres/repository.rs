@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use futures_util::{FutureExt, future::BoxFuture, stream::BoxStream};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use sqlx::{AssertSqlSafe, PgConnection, Row};
-use tokio::sync::watch;
+use tokio::{sync::watch, task::JoinHandle};
 
 use super::{
     catalog,
@@ -50,8 +50,8 @@ pub struct PostgresRepository {
     open: RwLock<bool>,
     /// Ends the tasks that tell and hear of new heads, also when it is dropped.
     closed: watch::Sender<bool>,
-    listening: Mutex<bool>,
-    telling: Mutex<bool>,
+    listening: Mutex<Option<JoinHandle<()>>>,
+    telling: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl PostgresRepository {
@@ -71,8 +71,8 @@ impl PostgresRepository {
             read_only: request.read_only,
             open: RwLock::new(true),
             closed: watch::Sender::new(false),
-            listening: Mutex::new(false),
-            telling: Mutex::new(false),
+            listening: Mutex::default(),
+            telling: Mutex::default(),
         }
     }
 
@@ -92,25 +92,23 @@ impl PostgresRepository {
     /// Starts the task that tells other processes of new heads, with the first of them.
     fn tell(&self) {
         let mut telling = self.telling.lock();
-        if !*telling {
-            *telling = true;
+        if telling.is_none() {
             let notifier = Arc::clone(&self.shared.notifier);
             let address = self.shared.address.clone();
-            tokio::spawn(notifier.run(address, self.closed.subscribe()));
+            *telling = Some(tokio::spawn(notifier.run(address, self.closed.subscribe())));
         }
     }
 
     /// Starts the task that hears of new heads, with the first who waits.
     fn hear(&self) {
         let mut listening = self.listening.lock();
-        if !*listening {
-            *listening = true;
+        if listening.is_none() {
             let heads = Arc::clone(&self.shared.heads);
-            tokio::spawn(listen(
+            *listening = Some(tokio::spawn(listen(
                 self.shared.address.clone(),
                 heads,
                 self.closed.subscribe(),
-            ));
+            )));
         }
     }
 
@@ -413,6 +411,11 @@ impl EventRepository for PostgresRepository {
             topic.finish().await;
         }
         self.closed.send_replace(true);
+        let tasks = [self.telling.lock().take(), self.listening.lock().take()];
+        for task in tasks.into_iter().flatten() {
+            // It ends on its own; where it was stopped, nothing is left to be done.
+            drop(task.await);
+        }
         self.shared.reads.close().await;
         self.shared.appends.close().await;
         Ok(())

@@ -21,10 +21,14 @@ use super::{
 /// A session that nobody has used for so long is closed.
 const IDLE: Duration = Duration::from_secs(60);
 
+/// How long a close waits for sessions that are in use.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// Sessions of one kind.
 pub(super) struct Sessions {
     address: Address,
     permits: Arc<Semaphore>,
+    most: u32,
     /// The one that was used last is at the end. Held for moments only.
     idle: Mutex<Vec<(Session, Instant)>>,
 }
@@ -51,6 +55,7 @@ impl Sessions {
         Self {
             address,
             permits: Arc::new(Semaphore::new(most as usize)),
+            most,
             idle: Mutex::default(),
         }
     }
@@ -105,8 +110,11 @@ impl Sessions {
         drop(lent.permit);
     }
 
-    /// Lends no more sessions, and closes those that are not in use.
+    /// Lends no more sessions, and closes all of them. Those in use are waited for, since their
+    /// work was begun before; for a bounded time.
     pub(super) async fn close(&self) {
+        let all = self.permits.acquire_many(self.most);
+        drop(tokio::time::timeout(PATIENCE, all).await);
         self.permits.close();
         let idle = std::mem::take(&mut *self.idle.lock());
         for (session, _) in idle {
