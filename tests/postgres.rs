@@ -708,3 +708,79 @@ async fn filters_with_texts_that_no_event_can_have_match_nothing() {
     }
     store.close().await.unwrap();
 }
+
+#[tokio::test]
+async fn what_is_sent_is_encrypted_where_the_url_says_so() {
+    let server = Postgres::start(&[("ssl", "on")]);
+    let url = server.url().replace("sslmode=disable", "sslmode=require");
+    let ours = format!("{url}&annals.application_name=encrypted");
+    let store = open_in(&ours).await.unwrap();
+    store
+        .create_topic(TopicConfig::postgres("t", &ours))
+        .await
+        .unwrap();
+    store.append_events("t", counted(1)).await.unwrap();
+    let mut connection = sql_connection(server.url()).await;
+    let row = sqlx::query(
+        "SELECT count(*), count(*) FILTER (WHERE s.ssl) FROM pg_stat_ssl s \
+         JOIN pg_stat_activity a USING (pid) WHERE a.application_name = 'encrypted'",
+    )
+    .fetch_one(&mut connection)
+    .await
+    .unwrap();
+    let (all, encrypted): (i64, i64) = (row.get(0), row.get(1));
+    assert!(all > 1 && all == encrypted, "{encrypted} of {all}");
+    store.close().await.unwrap();
+    // Nobody vouches for the server.
+    let strict = server
+        .url()
+        .replace("sslmode=disable", "sslmode=verify-full");
+    let error = open_in(&strict).await.unwrap_err();
+    assert!(
+        matches!(error, Error::RepositoryUnavailable { .. }),
+        "{error:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_server_without_a_free_connection_says_so_and_is_used_when_it_has_one() {
+    let server = Postgres::start(&[("max_connections", "12")]);
+    let url = server.with("append_connections", "1") + "&annals.read_connections=2";
+    let store = open_in(&url).await.unwrap();
+    store
+        .create_topic(TopicConfig::postgres("t", &url))
+        .await
+        .unwrap();
+    store.close().await.unwrap();
+    let store = open_in(&url).await.unwrap();
+    let mut others = Vec::new();
+    while let Ok(connection) = PgConnection::connect(server.url()).await {
+        others.push(connection);
+    }
+    let mut refused = 0;
+    let mut appends = Vec::new();
+    for number in 0..20 {
+        let store = store.clone();
+        appends.push(tokio::spawn(async move {
+            store.append_events("t", counted(number)).await
+        }));
+    }
+    for append in appends {
+        match append.await.unwrap() {
+            Ok(_) => {}
+            Err(error) => {
+                assert!(is_unavailable(&error, "no connection left"), "{error:?}");
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused > 0, "there was a connection left");
+    for connection in others {
+        connection.close().await.unwrap();
+    }
+    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    store.append_events("t", counted(21)).await.unwrap();
+    let log = store.get_events("t", Read::all()).await.unwrap();
+    assert_eq!(log.len(), 21 - refused);
+    store.close().await.unwrap();
+}

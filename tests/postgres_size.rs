@@ -74,7 +74,7 @@ async fn nothing(store: &EventStore, read: Read) {
     assert!(store.get_events("t", read).await.unwrap().is_empty());
 }
 
-async fn ask(store: &EventStore, question: &str, events: u64) {
+async fn ask_to_append(store: &EventStore, question: &str, events: u64) {
     let all = EventFilter::all;
     let near_end = Position::new(events - 50);
     let guarded = |filter: EventFilter, after: Position| async move {
@@ -130,6 +130,14 @@ async fn ask(store: &EventStore, question: &str, events: u64) {
                 .await
                 .unwrap();
         }
+        other => panic!("{other}"),
+    }
+}
+
+async fn ask_to_read(store: &EventStore, question: &str, events: u64) {
+    let all = EventFilter::all;
+    let near_end = Position::new(events - 50);
+    match question {
         "read one" => found(store, Read::all().after(Position::new(events / 2))).await,
         "read the last" => found(store, Read::all().backward()).await,
         "read a stream" => found(store, Read::stream("s-3-3")).await,
@@ -151,6 +159,14 @@ async fn ask(store: &EventStore, question: &str, events: u64) {
             found(store, Read::all().filter(filter).after(near_end)).await;
         }
         other => panic!("{other}"),
+    }
+}
+
+async fn ask(store: &EventStore, question: &str, events: u64) {
+    if question.starts_with("read") {
+        ask_to_read(store, question, events).await;
+    } else {
+        ask_to_append(store, question, events).await;
     }
 }
 
@@ -210,4 +226,44 @@ async fn nothing_looks_at_more_than_it_needs() {
         }
     }
     assert!(wasteful.is_empty(), "of {events} events: {wasteful:?}");
+}
+
+/// Plans are made when a topic is empty, and kept: they have to serve when it is not.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_append_costs_the_same_while_a_topic_grows() {
+    const APPENDS: u64 = 3000;
+    let url = postgres().fresh();
+    let schema = url.rsplit_once("annals.schema=").unwrap().1.to_owned();
+    let store = open_in(&url).await;
+    store
+        .create_topic(TopicConfig::postgres("t", &url))
+        .await
+        .unwrap();
+    for number in 0..APPENDS {
+        let event = NewEvent::json("Counted", &number)
+            .unwrap()
+            .tag("all")
+            .tag(format!("n:{number}"));
+        let rule = EventFilter::all().tags([format!("n:{number}")]);
+        let rule = if number % 2 == 0 {
+            rule
+        } else {
+            rule.types(["Counted", "Other"])
+        };
+        let append = Append::new([event]).stream(format!("s-{}", number % 7));
+        let append = append
+            .expected(ExpectedVersion::exact(number / 7))
+            .unless(rule, Position::START);
+        store.append_events("t", append).await.unwrap();
+    }
+    store.close().await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    let mut connection = PgConnection::connect(url.split("&annals.").next().unwrap())
+        .await
+        .unwrap();
+    let rows = taken(&mut connection, &schema).await;
+    assert!(
+        rows > 0 && rows.unsigned_abs() < 40 * APPENDS,
+        "{rows} rows for {APPENDS} appends"
+    );
 }

@@ -32,6 +32,14 @@ for setting in "$@"; do
     echo "${setting%%=*} = '${setting#*=}'" >>"$directory/data/postgresql.conf"
 done
 
+case " $* " in
+*" ssl=on "*)
+    (cd "$directory/data" && openssl req -new -x509 -days 2 -nodes -subj /CN=localhost \
+        -addext subjectAltName=IP:127.0.0.1 -out server.crt -keyout server.key >"$directory/log" 2>&1)
+    chmod 600 "$directory/data/server.key"
+    ;;
+esac
+
 server=
 start() {
     "$binaries/postgres" -D "$directory/data" >>"$directory/log" 2>&1 &
