@@ -10,7 +10,7 @@ mod servers;
 
 use annals::{
     Append, ConfigurationStream, Error, EventFilter, EventStore, EventStoreConfig, ExpectedVersion,
-    NewEvent, Position, Read, TopicConfig,
+    NewEvent, Position, Read, Timestamp, TopicConfig,
 };
 use servers::postgres;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
@@ -125,6 +125,12 @@ async fn ask_to_append(store: &EventStore, question: &str, events: u64) {
                 .await
                 .unwrap();
         }
+        "unless anything of a time" => {
+            let filter = all()
+                .stream_prefix("never")
+                .recorded_since(second(events - 50));
+            guarded(filter, Position::START).await.unwrap();
+        }
         "unless anything near the end" => {
             guarded(all().stream_prefix("never"), near_end)
                 .await
@@ -139,6 +145,19 @@ async fn ask_to_read(store: &EventStore, question: &str, events: u64) {
     let near_end = Position::new(events - 50);
     match question {
         "read one" => found(store, Read::all().after(Position::new(events / 2))).await,
+        "read a time" => {
+            let filter = all()
+                .recorded_since(second(events / 2))
+                .recorded_until(second(events / 2 + 9));
+            found(store, Read::all().filter(filter)).await;
+        }
+        "read the last of a time" => {
+            let filter = all().recorded_until(second(events / 2));
+            found(store, Read::all().filter(filter).backward()).await;
+        }
+        "read before all time" => {
+            nothing(store, Read::all().filter(all().recorded_until(second(0)))).await;
+        }
         "read the last" => found(store, Read::all().backward()).await,
         "read a stream" => found(store, Read::stream("s-3-3")).await,
         "read the end of a long stream" => found(store, Read::stream("long").backward()).await,
@@ -170,7 +189,16 @@ async fn ask(store: &EventStore, question: &str, events: u64) {
     }
 }
 
-const QUESTIONS: [&str; 18] = [
+/// The moment at which an event was recorded in the table that is filled.
+fn second(number: u64) -> Timestamp {
+    Timestamp::from_micros(i64::try_from(number).unwrap() * 1_000_000)
+}
+
+const QUESTIONS: [&str; 22] = [
+    "unless anything of a time",
+    "read a time",
+    "read the last of a time",
+    "read before all time",
     "append",
     "append to a long stream",
     "unless a tag",

@@ -230,6 +230,7 @@ mod tests {
             [
                 "deleted",
                 "version_at",
+                "before",
                 "first_match",
                 "enter",
                 "append",

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{
     codec::number,
     group::{Facts, run_of},
-    pages::scan,
+    reader::scan,
     shared::Shared,
     topic::Core,
 };

@@ -37,6 +37,7 @@ mod names;
 mod notifier;
 mod options;
 mod pages;
+mod reader;
 mod repository;
 mod rows;
 mod schema;

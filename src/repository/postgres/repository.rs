@@ -128,8 +128,7 @@ impl PostgresRepository {
     ) -> Result<T, Failure> {
         let shared = Arc::clone(&self.shared);
         let task = tokio::spawn(async move {
-            // What is done here is not repeated when an old session turns out to be dead.
-            let mut lent = shared.appends.take_new().await?;
+            let mut lent = shared.appends.take_live().await?;
             let done = work(&mut lent.session.connection).await;
             if done.is_ok() {
                 shared.appends.give_back(lent);
@@ -216,13 +215,25 @@ impl PostgresRepository {
     async fn wait(&self, topic: &Topic, position: Position) -> Result<Position> {
         let mut seen = topic.core.seen.subscribe();
         loop {
-            seen.mark_unchanged();
+            let told = *seen.borrow_and_update();
+            if told.gone {
+                self.topics.lock().remove(&topic.core.storage);
+                return Err(Error::TopicNotFound {
+                    topic: topic.core.topic.to_string(),
+                });
+            }
+            if told.head > position.get() {
+                return Ok(Position::new(told.head));
+            }
             let head = self.ask(topic, None).await?.head;
+            self.shared.heads.tell(topic.core.storage, head.get());
             if head > position {
                 return Ok(head);
             }
+            // One who was told of something that is not enough for him need not ask.
             tokio::select! {
-                _ = seen.changed() => {}
+                _ = seen.wait_for(|seen| seen.gone || seen.head > position.get()) => {}
+                () = self.shared.heads.stirred() => {}
                 () = tokio::time::sleep(POLL) => {}
             }
         }

@@ -85,6 +85,19 @@ impl Sessions {
         })
     }
 
+    /// A session that answers, for work that is not repeated when an old one turns out to be dead.
+    pub(super) async fn take_live(&self) -> Result<Lent, Failure> {
+        let mut lent = self.take().await?;
+        if lent.used_before {
+            let answer = tokio::time::timeout(PATIENCE, lent.session.connection.ping()).await;
+            if !matches!(answer, Ok(Ok(()))) {
+                drop(lent);
+                return self.take_new().await;
+            }
+        }
+        Ok(lent)
+    }
+
     /// A session that is opened now.
     pub(super) async fn take_new(&self) -> Result<Lent, Failure> {
         self.idle.lock().clear();

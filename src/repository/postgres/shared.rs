@@ -7,7 +7,7 @@ use sqlx::{
     Arguments, AssertSqlSafe, Encode, Postgres, Type,
     postgres::{PgArguments, PgRow},
 };
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::{
     connection::Address,
@@ -27,17 +27,20 @@ pub(super) struct Seen {
 
 /// The heads of the topics that are open in this process.
 #[derive(Debug, Default)]
-pub(super) struct Heads(Mutex<HashMap<StorageId, watch::Sender<Seen>>>);
+pub(super) struct Heads {
+    topics: Mutex<HashMap<StorageId, watch::Sender<Seen>>>,
+    missed: Notify,
+}
 
 impl Heads {
     /// Where the head of a topic is told.
     pub(super) fn of(&self, storage: StorageId) -> watch::Sender<Seen> {
-        self.0.lock().entry(storage).or_default().clone()
+        self.topics.lock().entry(storage).or_default().clone()
     }
 
     /// Tells that a topic is at least so far.
     pub(super) fn tell(&self, storage: StorageId, head: u64) {
-        let found = self.0.lock().get(&storage).cloned();
+        let found = self.topics.lock().get(&storage).cloned();
         if let Some(seen) = found {
             seen.send_if_modified(|seen| {
                 let further = head > seen.head;
@@ -49,14 +52,17 @@ impl Heads {
 
     /// Tells that notifications may have been missed: whoever waits has a look.
     pub(super) fn stir(&self) {
-        for seen in self.0.lock().values() {
-            seen.send_modify(|_| {});
-        }
+        self.missed.notify_waiters();
+    }
+
+    /// Waits until notifications may have been missed.
+    pub(super) async fn stirred(&self) {
+        self.missed.notified().await;
     }
 
     /// Tells that a topic is gone.
     pub(super) fn forget(&self, storage: StorageId) {
-        if let Some(seen) = self.0.lock().remove(&storage) {
+        if let Some(seen) = self.topics.lock().remove(&storage) {
             seen.send_modify(|seen| seen.gone = true);
         }
     }
@@ -87,7 +93,7 @@ impl Shared {
     ) -> Result<Vec<PgRow>, Failure> {
         let shared = Arc::clone(self);
         let task = tokio::spawn(async move {
-            let arguments = arguments.0?;
+            let arguments = arguments.into_inner()?;
             let lent = shared.reads.take().await?;
             let used_before = lent.used_before;
             let first = shared.fetch_on(lent, &sql, arguments.clone()).await;

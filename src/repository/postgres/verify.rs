@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     codec::bigint,
-    pages::scan,
+    reader::scan,
     rows::bigint_at,
     shared::{Args, Shared},
     topic::Core,

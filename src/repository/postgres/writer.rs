@@ -38,6 +38,9 @@ const GROUP_BYTES: usize = 8 << 20;
 /// How long the task waits between two tries to find out what came of a group.
 const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
 
+/// How long the first group waits for the head, which is needed only if its connection is lost.
+const FIRST_LOOK: Duration = Duration::from_secs(1);
+
 /// An append that waits.
 #[derive(Debug)]
 pub(super) struct Request {
@@ -121,7 +124,8 @@ impl Writer {
     async fn first_head(&self) -> Option<u64> {
         let arguments = Args::new().with(None::<&str>);
         let sql = Arc::clone(&self.core.sql.state);
-        let rows = self.shared.fetch(sql, arguments).await.ok()?;
+        let asking = self.shared.fetch(sql, arguments);
+        let rows = tokio::time::timeout(FIRST_LOOK, asking).await.ok()?.ok()?;
         bigint_at(rows.first()?, 1).ok()
     }
 

@@ -87,6 +87,44 @@ BEGIN
 END
 @quote@;
 
+-- The last position that was recorded before a moment: 0 where there is none. Times do not run
+-- backwards, so they are searched as versions are.
+CREATE FUNCTION @before@(moment timestamptz) RETURNS bigint LANGUAGE plpgsql STABLE STRICT AS @quote@
+DECLARE
+    low bigint := 0;
+    high bigint;
+    middle bigint;
+    step bigint := 1;
+    found timestamptz;
+BEGIN
+    SELECT e.position, e.recorded_at INTO high, found FROM @events@ e ORDER BY e.position DESC LIMIT 1;
+    IF high IS NULL THEN
+        RETURN 0;
+    END IF;
+    IF found < moment THEN
+        RETURN high;
+    END IF;
+    LOOP
+        low := greatest(high - step, 0);
+        EXIT WHEN low = 0;
+        SELECT e.recorded_at INTO found FROM @events@ e WHERE e.position = low;
+        EXIT WHEN found IS NULL OR found < moment;
+        high := low;
+        step := step * 2;
+    END LOOP;
+    WHILE high - low > 1 LOOP
+        middle := (low + high) / 2;
+        SELECT e.recorded_at INTO found FROM @events@ e WHERE e.position = middle;
+        IF found IS NULL OR found < moment THEN
+            low := middle;
+        ELSE
+            high := middle;
+        END IF;
+    END LOOP;
+    RETURN low;
+END
+@quote@;
+
 -- The first event after a position that matches a filter: a JSON array of items, each an object
 -- with the criteria that it has (types, streams, prefix, tags, since and until).
 CREATE FUNCTION @first_match@(filter json, after_position bigint) RETURNS bigint LANGUAGE plpgsql STABLE AS @quote@
@@ -102,6 +140,8 @@ DECLARE
     f_until timestamptz;
     found bigint;
     best bigint;
+    since_position bigint;
+    until_position bigint;
 BEGIN
     FOR item IN SELECT i.value FROM json_array_elements(filter) i LOOP
         f_types := CASE WHEN item->'types' IS NOT NULL THEN ARRAY(SELECT json_array_elements_text(item->'types')) END;
@@ -156,8 +196,10 @@ BEGIN
                 best := least(best, found);
             END LOOP;
         ELSE
+            since_position := greatest(after_position, @before@(f_since));
+            until_position := least(best, @before@(f_until + interval '1 microsecond'), 9223372036854775807);
             SELECT e.position INTO found FROM @events@ e
-            WHERE e.position > after_position AND (best IS NULL OR e.position < best)
+            WHERE e.position > since_position AND e.position <= until_position
                 AND (f_prefix IS NULL OR starts_with(e.stream, f_prefix))
                 AND (f_since IS NULL OR e.recorded_at >= f_since)
                 AND (f_until IS NULL OR e.recorded_at <= f_until)
