@@ -7,6 +7,13 @@ binaries=$1
 port=$2
 shift 2
 directory=$(mktemp -d "${TMPDIR:-/tmp}/annals-pg-XXXXXX")
+server=
+finish() {
+    [ -z "$server" ] || kill -QUIT "$server" 2>/dev/null || true
+    wait || true
+    rm -rf "$directory"
+}
+trap finish EXIT
 "$binaries/initdb" --no-sync -D "$directory/data" -U annals -A trust -E UTF8 --locale=C >"$directory/log" 2>&1 || {
     cat "$directory/log" >&2
     exit 1
@@ -40,20 +47,25 @@ case " $* " in
     ;;
 esac
 
-server=
 start() {
-    "$binaries/postgres" -D "$directory/data" >>"$directory/log" 2>&1 &
-    server=$!
     tries=0
+    launch
     until "$binaries/pg_isready" -q -h 127.0.0.1 -p "$port" -U annals -d postgres; do
         tries=$((tries + 1))
-        if [ "$tries" -gt 300 ] || ! kill -0 "$server" 2>/dev/null; then
+        if [ "$tries" -gt 300 ]; then
             cat "$directory/log" >&2
             exit 1
         fi
         sleep 0.1
+        # After a crash, processes of the old server may hold its memory a moment longer.
+        kill -0 "$server" 2>/dev/null || launch
     done
 }
+launch() {
+    "$binaries/postgres" -D "$directory/data" >>"$directory/log" 2>&1 &
+    server=$!
+}
+
 start
 echo "ready"
 while read -r order; do
@@ -72,6 +84,3 @@ while read -r order; do
     esac
     echo "done"
 done
-kill -QUIT "$server" 2>/dev/null || true
-wait "$server" 2>/dev/null || true
-rm -rf "$directory"
