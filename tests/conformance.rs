@@ -11,6 +11,9 @@ use std::{
     time::Duration,
 };
 
+#[cfg(feature = "postgres")]
+mod servers;
+
 use annals::{
     repository::{RepositoryFactory, file::FileFactory, memory::MemoryFactory},
     testing::{Case, FactoryFixture, Fixture, Job, Processes, Promise, cases},
@@ -23,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 fn main() -> ExitCode {
     if let Some(job) = Job::from_environment() {
         let runtime = tokio::runtime::Runtime::new().expect("a runtime can be made");
-        let factory: Arc<dyn RepositoryFactory> = Arc::new(FileFactory);
+        let factory = factory(job.adapter());
         runtime.block_on(job.run(factory));
         return ExitCode::SUCCESS;
     }
@@ -48,14 +51,37 @@ fn fixtures() -> Vec<Arc<dyn Fixture>> {
             Arc::new(FileFactory)
         })
     };
-    vec![
+    #[cfg_attr(
+        not(feature = "postgres"),
+        expect(unused_mut, reason = "another adapter may follow")
+    )]
+    let mut fixtures: Vec<Arc<dyn Fixture>> = vec![
         Arc::new(FactoryFixture::in_memory("memory", || {
             Arc::new(MemoryFactory::default())
         })),
         Arc::new(file("file")),
         // Segments so small that nearly every case rolls them and reads their sidecars.
         Arc::new(file("file_small_segments").option("segment_bytes", "4096")),
-    ]
+    ];
+    #[cfg(feature = "postgres")]
+    fixtures.push(Arc::new(FactoryFixture::on_server(
+        "postgres",
+        Processes::ManyWriters,
+        this_program,
+        || servers::postgres().fresh(),
+        || Arc::new(annals::repository::postgres::PostgresFactory),
+    )));
+    fixtures
+}
+
+/// The adapter with which a job of a fixture is done.
+fn factory(adapter: &str) -> Arc<dyn RepositoryFactory> {
+    #[cfg(feature = "postgres")]
+    if adapter.starts_with("postgres") {
+        return Arc::new(annals::repository::postgres::PostgresFactory);
+    }
+    assert!(adapter.starts_with("file"), "no job is for {adapter}");
+    Arc::new(FileFactory)
 }
 
 fn test_name(fixture: &dyn Fixture, case: &Case) -> String {

@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+#[cfg(feature = "postgres")]
+mod servers;
+
 use annals::{
     ContentType, Error, EventFilter, EventType, ExpectedVersion, Placement, Position,
     RecordedEvent, Result, STREAM_DELETED, STREAM_RESTORED, StreamId, StreamState, Tags, Version,
@@ -573,5 +576,18 @@ fn files_with_small_segments_are_as_the_model() {
 fn files_with_large_segments_are_as_the_model() {
     let fixture =
         FactoryFixture::in_directory("file", Processes::OneWriter, "", || Arc::new(FileFactory));
+    check(&fixture, 40);
+}
+
+#[cfg(feature = "postgres")]
+#[test]
+fn postgres_is_as_the_model() {
+    let fixture = FactoryFixture::on_server(
+        "postgres",
+        Processes::ManyWriters,
+        "",
+        || servers::postgres().fresh(),
+        || Arc::new(annals::repository::postgres::PostgresFactory),
+    );
     check(&fixture, 40);
 }

@@ -24,7 +24,8 @@ struct Arguments {
     /// The kind of repository.
     #[arg(long, default_value = "file")]
     adapter: String,
-    /// The repository's address: for files, a directory.
+    /// The repository's address: for files, a directory; for postgres, a URL. Passwords stand in it
+    /// by reference, as `${DATABASE_URL}`.
     #[arg(long, default_value = "")]
     connection: String,
     /// How many lines are appended together.

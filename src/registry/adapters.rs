@@ -19,16 +19,24 @@ pub(crate) fn built_in() -> Factories {
         "file".to_owned(),
         Arc::new(crate::repository::file::FileFactory),
     );
+    #[cfg(feature = "postgres")]
+    factories.insert(
+        "postgres".to_owned(),
+        Arc::new(crate::repository::postgres::PostgresFactory),
+    );
     factories
 }
+
+/// The adapters that a build may leave out, each a feature.
+const OPTIONAL: [&str; 2] = ["file", "postgres"];
 
 /// The error for an adapter that is not there.
 pub(crate) fn unknown(adapter: &str, factories: &Factories) -> Error {
     let available: Vec<_> = factories.keys().map(|name| format!("`{name}`")).collect();
-    let why = if adapter == "file" {
-        ": this build has not the feature `file`"
+    let why = if OPTIONAL.contains(&adapter) {
+        format!(": this build has not the feature `{adapter}`")
     } else {
-        ""
+        String::new()
     };
     Error::InvalidConfig {
         key: "adapter".to_owned(),

@@ -19,6 +19,8 @@ pub mod memory;
 mod paging;
 mod parts;
 mod plan;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 mod record;
 mod sequence;
 

@@ -20,12 +20,20 @@ use crate::{
 
 type MakeFactory = dyn Fn() -> Arc<dyn RepositoryFactory> + Send + Sync;
 
+/// How a site comes by a connection that nobody else uses.
+#[derive(Clone)]
+enum Place {
+    Name,
+    Directory,
+    Made(Arc<dyn Fn() -> String + Send + Sync>),
+}
+
 /// A fixture for an adapter that a [`RepositoryFactory`] opens: each site is a factory of its own
 /// with a connection of its own.
 pub struct FactoryFixture {
     name: String,
     make_factory: Arc<MakeFactory>,
-    in_directory: bool,
+    place: Place,
     options: Options,
     processes: Processes,
     worker: Option<PathBuf>,
@@ -41,7 +49,7 @@ impl FactoryFixture {
         Self {
             name: name.into(),
             make_factory: Arc::new(make_factory),
-            in_directory: false,
+            place: Place::Name,
             options: Options::new(),
             processes: Processes::None,
             worker: None,
@@ -58,7 +66,25 @@ impl FactoryFixture {
         make_factory: impl Fn() -> Arc<dyn RepositoryFactory> + Send + Sync + 'static,
     ) -> Self {
         Self {
-            in_directory: true,
+            place: Place::Directory,
+            processes,
+            worker: Some(worker.into()),
+            ..Self::in_memory(name, make_factory)
+        }
+    }
+
+    /// An adapter that keeps its data on a server; `connect` makes a connection to a place there
+    /// that is empty and that nobody else uses. `worker` is as in
+    /// [`in_directory`](Self::in_directory).
+    pub fn on_server(
+        name: impl Into<String>,
+        processes: Processes,
+        worker: impl Into<PathBuf>,
+        connect: impl Fn() -> String + Send + Sync + 'static,
+        make_factory: impl Fn() -> Arc<dyn RepositoryFactory> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            place: Place::Made(Arc::new(connect)),
             processes,
             worker: Some(worker.into()),
             ..Self::in_memory(name, make_factory)
@@ -90,12 +116,16 @@ impl Fixture for FactoryFixture {
 
     async fn fresh(&self) -> Arc<dyn Site> {
         static SITES: AtomicU64 = AtomicU64::new(0);
-        let directory = self
-            .in_directory
-            .then(|| TempDir::new().expect("a temporary directory can be made"));
-        let connection = match &directory {
-            Some(directory) => directory.path().to_string_lossy().into_owned(),
-            None => format!("site-{}", SITES.fetch_add(1, Ordering::Relaxed)),
+        let mut directory = None;
+        let connection = match &self.place {
+            Place::Name => format!("site-{}", SITES.fetch_add(1, Ordering::Relaxed)),
+            Place::Made(connect) => connect(),
+            Place::Directory => {
+                let made = TempDir::new().expect("a temporary directory can be made");
+                let path = made.path().to_string_lossy().into_owned();
+                directory = Some(made);
+                path
+            }
         };
         Arc::new(FactorySite {
             adapter: self.name.clone(),

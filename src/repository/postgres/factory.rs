@@ -1,0 +1,51 @@
+//! Opens `postgres` repositories.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::{
+    connection::{Address, normalise},
+    repository::PostgresRepository,
+    schema::{Server, ensure},
+};
+use crate::{
+    models::{Error, Options, Result},
+    repository::{EventRepository, OpenRequest, RepositoryFactory},
+};
+
+/// Opens `postgres` repositories. A connection is the URL of a database.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PostgresFactory;
+
+#[async_trait]
+impl RepositoryFactory for PostgresFactory {
+    fn normalise(&self, connection: &str, options: &Options) -> Result<String> {
+        normalise(connection, options)
+    }
+
+    async fn open(&self, request: OpenRequest) -> Result<Arc<dyn EventRepository>> {
+        let address = Address::new(&request.connection, &request.options, request.read_only)?;
+        let (name, read_only) = (request.name.clone(), request.read_only);
+        let opening = address.clone();
+        // A task of its own: the caller may be dropped, and the schema is made or it is not.
+        let opened = tokio::spawn(async move {
+            let failed = |failure: super::errors::Failure| failure.error(&name, None);
+            let mut session = opening.connect().await.map_err(failed)?;
+            let server = Server::ask(&mut session.connection).await.map_err(failed)?;
+            server.check(&opening, &name)?;
+            ensure(
+                &mut session,
+                &opening.catalog,
+                &name,
+                read_only || server.follows,
+            )
+            .await
+        });
+        match opened.await {
+            Ok(opened) => opened?,
+            Err(_) => return Err(Error::Closed),
+        }
+        Ok(Arc::new(PostgresRepository::new(address, request)))
+    }
+}

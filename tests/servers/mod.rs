@@ -1,0 +1,186 @@
+//! Servers for tests: a real PostgreSQL, started by the test itself.
+//!
+//! `DATABASE_URL` names one to use instead. Where there is neither, the test fails, loudly.
+
+#![allow(
+    dead_code,
+    clippy::allow_attributes,
+    reason = "no test program uses all of it"
+)]
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    sync::{
+        Mutex, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+/// A PostgreSQL server.
+#[derive(Debug)]
+pub(crate) struct Postgres {
+    url: String,
+    /// None for a server that was given.
+    own: Option<Mutex<Own>>,
+}
+
+/// The script that runs a server. It ends, and takes the server with it, when its standard input
+/// is closed: also where this program dies.
+#[derive(Debug)]
+struct Own {
+    orders: ChildStdin,
+    answers: BufReader<ChildStdout>,
+    _script: Child,
+}
+
+/// The server that all tests of this program share.
+pub(crate) fn postgres() -> &'static Postgres {
+    static SERVER: OnceLock<Postgres> = OnceLock::new();
+    SERVER.get_or_init(|| match std::env::var("DATABASE_URL") {
+        Ok(url) => Postgres { url, own: None },
+        Err(_) => Postgres::start(&[]),
+    })
+}
+
+impl Postgres {
+    /// Starts a server with these settings beside the usual ones.
+    pub(crate) fn start(settings: &[(&str, &str)]) -> Self {
+        let port = free_port();
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/servers/start.sh");
+        // The account that runs the server may not be able to look into this directory.
+        let script = std::fs::read_to_string(script).expect("the script is there");
+        let mut command = unprivileged();
+        command.args(["sh", "-c", &script, "start.sh"]);
+        command.arg(binaries()).arg(port.to_string());
+        for (name, value) in settings {
+            command.arg(format!("{name}={value}"));
+        }
+        let mut script = command
+            .current_dir("/")
+            .env("LC_ALL", "C")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the server can be started");
+        let mut own = Own {
+            orders: script.stdin.take().expect("it is piped"),
+            answers: BufReader::new(script.stdout.take().expect("it is piped")),
+            _script: script,
+        };
+        assert_eq!(
+            own.answer(),
+            "ready",
+            "the server does not start; see above"
+        );
+        Self {
+            url: format!("postgres://annals@127.0.0.1:{port}/postgres?sslmode=disable"),
+            own: Some(Mutex::new(own)),
+        }
+    }
+
+    /// The URL of its database.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The URL with a schema that nobody else uses.
+    pub(crate) fn fresh(&self) -> String {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let schema = format!("site_{}_{number}", std::process::id());
+        self.with("schema", &schema)
+    }
+
+    /// The URL with an option of the repository.
+    pub(crate) fn with(&self, option: &str, value: &str) -> String {
+        let mark = if self.url.contains('?') { '&' } else { '?' };
+        format!("{}{mark}annals.{option}={value}", self.url)
+    }
+
+    /// The port on which it listens.
+    pub(crate) fn port(&self) -> u16 {
+        let behind = self.url.rsplit_once(':').expect("it has a port").1;
+        let digits = behind.split('/').next().expect("it has a port");
+        digits.parse().expect("it has a port")
+    }
+
+    /// Kills the server, as a crash would.
+    pub(crate) fn kill(&self) {
+        self.order("kill");
+    }
+
+    /// Stops the server; what it does is broken off.
+    pub(crate) fn stop(&self) {
+        self.order("stop");
+    }
+
+    /// Starts the server again.
+    pub(crate) fn start_again(&self) {
+        self.order("start");
+    }
+
+    fn order(&self, order: &str) {
+        let own = self.own.as_ref().expect("it is a server of the test's own");
+        let mut own = own.lock().expect("no test has failed with it");
+        writeln!(own.orders, "{order}").expect("the script runs");
+        assert_eq!(own.answer(), "done");
+    }
+}
+
+impl Own {
+    fn answer(&mut self) -> String {
+        let mut line = String::new();
+        self.answers
+            .read_line(&mut line)
+            .expect("the script answers");
+        line.trim_end().to_owned()
+    }
+}
+
+/// The programs of the newest PostgreSQL that is installed.
+pub(crate) fn binaries() -> PathBuf {
+    if let Ok(given) = std::env::var("POSTGRES_BIN") {
+        return given.into();
+    }
+    let installed = std::fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten();
+    let mut versions: Vec<(u32, PathBuf)> = installed
+        .filter_map(|entry| {
+            let entry = entry.ok()?;
+            let version = entry.file_name().to_str()?.parse().ok()?;
+            Some((version, entry.path().join("bin")))
+        })
+        .filter(|(_, path)| path.join("postgres").exists())
+        .collect();
+    versions.sort();
+    let (_, newest) = versions.pop().expect(
+        "PostgreSQL is not installed (in /usr/lib/postgresql, or where POSTGRES_BIN says), \
+         and DATABASE_URL names no server; `scripts/test` installs it",
+    );
+    newest
+}
+
+/// A command that runs what follows as somebody who is not root: PostgreSQL refuses root.
+fn unprivileged() -> Command {
+    let is_root = std::fs::metadata("/proc/self")
+        .is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0);
+    let mut command = Command::new(if is_root { "setpriv" } else { "env" });
+    if is_root {
+        command.args([
+            "--reuid=postgres",
+            "--regid=postgres",
+            "--clear-groups",
+            "--",
+        ]);
+    }
+    command
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+    listener.local_addr().expect("it has an address").port()
+}
