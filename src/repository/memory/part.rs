@@ -26,6 +26,7 @@ impl MemoryPart<'_> {
         collected: Vec<(Position, Bytes, u32)>,
         out: &mut Vec<RecordedEvent>,
     ) -> Result<()> {
+        let topic = self.0.topic.unshared();
         let mut bytes = 0;
         for (position, page, start) in collected {
             let damaged = |reason: &str| Error::Corruption {
@@ -34,7 +35,7 @@ impl MemoryPart<'_> {
             };
             let record = record_at(&page, start).ok_or_else(|| damaged("the record is cut off"))?;
             let event = RecordView::decode(record, self.0.base)
-                .and_then(|view| view.to_event(&page, &self.0.topic, position))
+                .and_then(|view| view.to_event(&page, &topic, position))
                 .map_err(damaged)?;
             out.push(event);
             bytes += record.len();
