@@ -69,8 +69,8 @@ pub(crate) async fn big(path: &str, events: u64, ids: Ids, time: Duration) -> Re
     for _ in 0..3 {
         again("open", path)?;
     }
-    streams(path, events).await?;
     appends(path, events, ids, time).await?;
+    streams(path, events).await?;
     // Without its index files, a topic is indexed anew.
     for file in walk(Path::new(path))? {
         if file.extension().is_some_and(|extension| extension == "idx") {

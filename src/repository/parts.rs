@@ -16,6 +16,30 @@ use super::{
     paging::Pager,
 };
 
+/// Something that is looked for in one part after the other. Its hash, which all parts of a topic
+/// share, is made once, and only where a part asks for it.
+#[derive(Debug)]
+pub(crate) struct Probe<T> {
+    pub(crate) what: T,
+    #[cfg(feature = "file")]
+    hash: std::cell::OnceCell<u64>,
+}
+
+impl<T: Copy> Probe<T> {
+    pub(crate) const fn new(what: T) -> Self {
+        Self {
+            what,
+            #[cfg(feature = "file")]
+            hash: std::cell::OnceCell::new(),
+        }
+    }
+
+    #[cfg(feature = "file")]
+    pub(crate) fn hash(&self, of: impl FnOnce(T) -> u64) -> u64 {
+        *self.hash.get_or_init(|| of(self.what))
+    }
+}
+
 /// A run of events that can be searched.
 pub(crate) trait Part {
     /// The position before the first event of the part.
@@ -23,9 +47,9 @@ pub(crate) trait Part {
     /// The position of its last event.
     fn last(&self) -> Position;
     /// Where the event with this id is, if it is in the part.
-    fn position_of(&self, id: Uuid) -> Result<Option<Position>>;
+    fn position_of(&self, id: &Probe<Uuid>) -> Result<Option<Position>>;
     /// The state of a stream at `head`, if the part has events of it up to there.
-    fn stream(&self, stream: &[u8], head: Position) -> Result<Option<StreamState>>;
+    fn stream(&self, stream: &Probe<&[u8]>, head: Position) -> Result<Option<StreamState>>;
     /// Where a stream reached `version`, if that is in the part.
     fn position_of_version(&self, stream: &[u8], version: Version) -> Result<Option<Position>>;
     /// How many events have the key.
@@ -68,8 +92,9 @@ impl<P: Part> Parts<'_, P> {
     }
 
     pub(crate) fn stream_state(&self, stream: &[u8]) -> Result<StreamState> {
+        let stream = Probe::new(stream);
         Ok(self
-            .newest(|part| part.stream(stream, self.head))?
+            .newest(|part| part.stream(&stream, self.head))?
             .unwrap_or_default())
     }
 
@@ -92,7 +117,8 @@ impl<P: Part> LogView for Parts<'_, P> {
     }
 
     fn position_of(&self, id: Uuid) -> Result<Option<Position>> {
-        self.newest(|part| part.position_of(id))
+        let id = Probe::new(id);
+        self.newest(|part| part.position_of(&id))
     }
 
     fn event_at(&self, position: Position) -> Result<RecordedEvent> {

@@ -140,7 +140,7 @@ impl Follower {
             {
                 published.replace_parts(FilePart {
                     segment: behind,
-                    index: PartIndex::Stored(index),
+                    index: PartIndex::Stored(Box::new(index)),
                 });
             }
             published.add_part(part);

@@ -19,7 +19,7 @@ use crate::{
     repository::{
         index::{Index, Key, Span},
         paging::{PAGE_BYTES, PAGE_EVENTS},
-        parts::Part,
+        parts::{Part, Probe},
         record::RecordView,
     },
 };
@@ -43,7 +43,7 @@ pub(super) enum PartIndex {
     /// one page needs.
     Live(RwLock<Live>),
     /// In an index file.
-    Stored(IndexFile),
+    Stored(Box<IndexFile>),
 }
 
 /// The index of the events that are not in an index file yet.
@@ -117,6 +117,22 @@ impl FilePart {
                 format!("the index has no position {position}"),
             )
         })
+    }
+}
+
+impl FilePart {
+    /// Where in the segment these events are, as far as one page goes.
+    fn offsets(&self, positions: &[Position], places: &mut Vec<(Position, u64)>) -> Result<()> {
+        let positions = positions.iter().take(PAGE_EVENTS);
+        match &self.index {
+            PartIndex::Stored(index) => index.offsets(positions, places),
+            PartIndex::Live(_) => {
+                for position in positions {
+                    places.push((*position, self.offset(*position)?));
+                }
+                Ok(())
+            }
+        }
     }
 }
 
@@ -243,23 +259,23 @@ impl Part for PartView<'_> {
         self.part.last()
     }
 
-    fn position_of(&self, id: Uuid) -> Result<Option<Position>> {
+    fn position_of(&self, id: &Probe<Uuid>) -> Result<Option<Position>> {
         let index = match &self.part.index {
-            PartIndex::Live(live) => return Ok(live.read().index.position_of(id)),
+            PartIndex::Live(live) => return Ok(live.read().index.position_of(id.what)),
             PartIndex::Stored(index) => index,
         };
         for ordinal in index.candidates(id)? {
             let position = index.before().forward(u64::from(ordinal));
-            if self.has_id(position, id)? {
+            if self.has_id(position, id.what)? {
                 return Ok(Some(position));
             }
         }
         Ok(None)
     }
 
-    fn stream(&self, stream: &[u8], head: Position) -> Result<Option<StreamState>> {
+    fn stream(&self, stream: &Probe<&[u8]>, head: Position) -> Result<Option<StreamState>> {
         match &self.part.index {
-            PartIndex::Live(live) => Ok(live.read().index.stream(stream, head)),
+            PartIndex::Live(live) => Ok(live.read().index.stream(stream.what, head)),
             PartIndex::Stored(index) => index.stream(stream, index.ordinal(head)),
         }
     }
@@ -290,9 +306,7 @@ impl Part for PartView<'_> {
 
     fn fetch(&self, positions: &[Position], out: &mut Vec<RecordedEvent>) -> Result<()> {
         let mut places: Vec<(Position, u64)> = Vec::with_capacity(positions.len().min(PAGE_EVENTS));
-        for position in positions.iter().take(PAGE_EVENTS) {
-            places.push((*position, self.part.offset(*position)?));
-        }
+        self.part.offsets(positions, &mut places)?;
         let mut bytes = 0;
         let mut rest = &places[..];
         while !rest.is_empty() && bytes < PAGE_BYTES {

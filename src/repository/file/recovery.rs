@@ -223,7 +223,7 @@ impl Opening<'_> {
         let path = layout::index_path(self.path, segment.first);
         let stored = IndexFile::open(&path, segment, self.files);
         let index = match stored {
-            Ok(index) if index.last() == last => PartIndex::Stored(index),
+            Ok(index) if index.last() == last => PartIndex::Stored(Box::new(index)),
             _ => {
                 let tail = Begin::whole(self.topic, self.files, segment, parts)
                     .walk(Until::event(last))?;
@@ -255,7 +255,7 @@ impl Opening<'_> {
             && super::index_file::write(path, &source).is_ok()
             && let Ok(index) = IndexFile::open(path, segment, self.files)
         {
-            return PartIndex::Stored(index);
+            return PartIndex::Stored(Box::new(index));
         }
         PartIndex::Live(parking_lot::RwLock::new(tail.live))
     }
@@ -284,7 +284,7 @@ impl Opening<'_> {
             begin.before = index.last();
             begin.sealed = index.sealed();
             begin.last_time = index.last_time();
-            let index = PartIndex::Stored(index);
+            let index = PartIndex::Stored(Box::new(index));
             parts.push(Arc::new(FilePart {
                 segment: Arc::clone(segment),
                 index,

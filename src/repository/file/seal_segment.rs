@@ -93,7 +93,7 @@ fn store(log: &Log, part: &FilePart, end: End) -> bool {
     let Some(index) = stored else { return false };
     let part = FilePart {
         segment: Arc::clone(&part.segment),
-        index: PartIndex::Stored(index),
+        index: PartIndex::Stored(Box::new(index)),
     };
     log.published
         .send_modify(|published| published.replace_parts(part));
@@ -124,7 +124,7 @@ fn build(log: &Log, segment: &Arc<Segment>, last: Position) -> Result<bool> {
     let in_file = stored.is_some();
     let index = stored.map_or_else(
         || PartIndex::Live(parking_lot::RwLock::new(tail.live)),
-        PartIndex::Stored,
+        |index| PartIndex::Stored(Box::new(index)),
     );
     let part = FilePart {
         segment: Arc::clone(segment),

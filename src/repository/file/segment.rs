@@ -6,12 +6,16 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
 use bytes::Bytes;
-use quick_cache::sync::Cache;
+use hashbrown::DefaultHashBuilder;
+use quick_cache::{
+    UnitWeighter,
+    sync::{Cache, DefaultLifecycle},
+};
 
 use super::{
     disk,
@@ -24,6 +28,8 @@ use crate::models::{Error, Position, Result, StorageId, Timestamp};
 const OPEN_FILES: usize = 256;
 /// How many blocks of index files are kept in memory: 64 MiB.
 const CACHED_BLOCKS: usize = 16 << 10;
+/// How many bytes of filters are kept in memory beside them: those of some 40 million events.
+const KEPT_FILTERS: usize = 64 << 20;
 
 /// What all topics of a repository share for reading: open files and blocks of index files, both
 /// bounded.
@@ -31,17 +37,33 @@ const CACHED_BLOCKS: usize = 16 << 10;
 pub(super) struct Files {
     /// The repository's name, for errors.
     pub(super) repository: String,
-    open: Cache<u64, Arc<File>>,
+    open: Cache<u64, Arc<File>, UnitWeighter, DefaultHashBuilder>,
     /// Blocks of index files, by file and number. They were checked when they were read.
-    pub(super) blocks: Cache<(u64, u32), Bytes>,
+    pub(super) blocks: Cache<(u64, u32), Bytes, UnitWeighter, DefaultHashBuilder>,
+    /// How many bytes of filters are kept beside them.
+    filters: Arc<AtomicUsize>,
+}
+
+/// Room for a filter that is kept in memory, given back when it is dropped.
+#[derive(Debug)]
+pub(super) struct FilterRoom {
+    filters: Arc<AtomicUsize>,
+    bytes: usize,
+}
+
+impl Drop for FilterRoom {
+    fn drop(&mut self) {
+        self.filters.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 impl Files {
     pub(super) fn new(repository: String) -> Self {
         Self {
             repository,
-            open: Cache::new(OPEN_FILES),
-            blocks: Cache::new(CACHED_BLOCKS),
+            open: cache(OPEN_FILES),
+            blocks: cache(CACHED_BLOCKS),
+            filters: Arc::default(),
         }
     }
 
@@ -52,11 +74,34 @@ impl Files {
             .map_err(|error| self.failed("open", path, error))
     }
 
+    /// Room for a filter, if there is any left.
+    pub(super) fn room_for_filter(&self, bytes: usize) -> Option<FilterRoom> {
+        let before = self.filters.fetch_add(bytes, Ordering::Relaxed);
+        let room = FilterRoom {
+            filters: Arc::clone(&self.filters),
+            bytes,
+        };
+        (before + bytes <= KEPT_FILTERS).then_some(room)
+    }
+
     /// The error for an operation that failed on a file. A file that is gone was purged, or lost:
     /// the caller finds out which.
     pub(super) fn failed(&self, doing: &str, path: &Path, error: io::Error) -> Error {
         disk::unavailable(&self.repository, doing, path, error)
     }
+}
+
+/// A cache with a hash that is fast: its keys are numbers that nobody from outside chooses.
+fn cache<K: std::hash::Hash + Eq, V: Clone>(
+    entries: usize,
+) -> Cache<K, V, UnitWeighter, DefaultHashBuilder> {
+    Cache::with(
+        entries,
+        entries as u64,
+        UnitWeighter,
+        DefaultHashBuilder::default(),
+        DefaultLifecycle::default(),
+    )
 }
 
 /// A number for a file, unlike that of any other file of this process.

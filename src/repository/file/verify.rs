@@ -10,7 +10,11 @@ use super::{
 };
 use crate::{
     models::{Position, Result},
-    repository::{Verified, index::Span, parts::Part as _},
+    repository::{
+        Verified,
+        index::Span,
+        parts::{Part as _, Probe},
+    },
 };
 
 /// How much is read at once.
@@ -100,7 +104,7 @@ fn check_indexes(log: &Log, head: Position) -> Result<()> {
             let Some(last) = events.last() else { break };
             after = last.position;
             for event in &events {
-                let by_id = part_view.position_of(event.id)?;
+                let by_id = part_view.position_of(&Probe::new(event.id))?;
                 let by_version = part_view
                     .position_of_version(event.stream.as_str().as_bytes(), event.version)?;
                 if by_id != Some(event.position) || by_version != Some(event.position) {

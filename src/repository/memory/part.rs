@@ -9,7 +9,7 @@ use crate::{
     repository::{
         index::{Key, Span},
         paging::{PAGE_BYTES, PAGE_EVENTS},
-        parts::Part,
+        parts::{Part, Probe},
         record::RecordView,
     },
 };
@@ -61,12 +61,12 @@ impl Part for MemoryPart<'_> {
         self.0.events.read().index.last()
     }
 
-    fn position_of(&self, id: Uuid) -> Result<Option<Position>> {
-        Ok(self.0.events.read().index.position_of(id))
+    fn position_of(&self, id: &Probe<Uuid>) -> Result<Option<Position>> {
+        Ok(self.0.events.read().index.position_of(id.what))
     }
 
-    fn stream(&self, stream: &[u8], head: Position) -> Result<Option<StreamState>> {
-        Ok(self.0.events.read().index.stream(stream, head))
+    fn stream(&self, stream: &Probe<&[u8]>, head: Position) -> Result<Option<StreamState>> {
+        Ok(self.0.events.read().index.stream(stream.what, head))
     }
 
     fn position_of_version(&self, stream: &[u8], version: Version) -> Result<Option<Position>> {

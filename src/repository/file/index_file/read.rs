@@ -3,8 +3,8 @@
 use std::{
     path::{Path, PathBuf},
     sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
 };
 
@@ -16,13 +16,18 @@ use super::{
     super::{
         disk,
         frame::{u16_at, u32_at, u64_at},
-        segment::{Files, Segment, file_number},
+        segment::{Files, FilterRoom, Segment, file_number},
     },
-    format::{BLOCK, ENTRY, FILTER_LINE, HEADER, Hashes, Header, Section, filter_bits, home, tag},
+    format::{
+        BLOCK, ENTRY, FILTER_LINE, HEADER, Hashes, Header, Place, Section, filter_bits, home, tag,
+    },
 };
 use crate::{
     models::{Error, Position, Result, StreamState, Timestamp, Version},
-    repository::index::{Key, KeyKind, Span, clip},
+    repository::{
+        index::{Key, KeyKind, Span, clip},
+        parts::Probe,
+    },
 };
 
 /// An index file that is open.
@@ -37,6 +42,20 @@ pub(in super::super) struct IndexFile {
     files: Arc<Files>,
     /// Set once a block was found damaged: the file has to be made anew.
     damaged: AtomicBool,
+    /// How often the filter was asked while it was not kept in memory.
+    probes: AtomicU32,
+    filter: OnceLock<Filter>,
+}
+
+/// After so many questions a filter is kept in memory. By then most of its blocks were read, so a
+/// read now and then does not read all of it.
+const KEEP_AFTER: u32 = 256;
+
+/// A filter that is kept in memory.
+#[derive(Debug)]
+struct Filter {
+    bytes: Box<[u8]>,
+    _room: FilterRoom,
 }
 
 /// One entry of the key table.
@@ -89,6 +108,8 @@ impl IndexFile {
             hashes: Hashes::new(segment.storage),
             files: Arc::clone(files),
             damaged: AtomicBool::new(false),
+            probes: AtomicU32::new(0),
+            filter: OnceLock::new(),
         })
     }
 
@@ -132,12 +153,45 @@ impl IndexFile {
         )?))
     }
 
+    /// Where in the segment these events are.
+    pub(in super::super) fn offsets<'p>(
+        &self,
+        positions: impl Iterator<Item = &'p Position>,
+        places: &mut Vec<(Position, u64)>,
+    ) -> Result<()> {
+        // Events that are read together are mostly close together here too.
+        const SPAN: u64 = 256;
+        let mut run = (0, Bytes::new());
+        let count = self.length(Section::Offsets) / 4;
+        for position in positions {
+            let nth = u64::from(self.ordinal(*position)).wrapping_sub(1);
+            let within = |run: &(u64, Bytes)| nth >= run.0 && nth < run.0 + run.1.len() as u64 / 4;
+            if !within(&run) {
+                let first = nth / SPAN * SPAN;
+                let length = SPAN.min(count.saturating_sub(first)) * 4;
+                run = (
+                    first,
+                    self.bytes(Section::Offsets, first.saturating_mul(4), length as usize)?,
+                );
+            }
+            if !within(&run) {
+                return Err(self.damage(0, "the index has no such event"));
+            }
+            places.push((
+                *position,
+                u64::from(u32_at(&run.1, (nth - run.0) as usize * 4)),
+            ));
+        }
+        Ok(())
+    }
+
     /// The events that may have this id, by ordinal; which of them does is for the segment to say.
-    pub(in super::super) fn candidates(&self, id: Uuid) -> Result<Vec<u32>> {
+    pub(in super::super) fn candidates(&self, probe: &Probe<Uuid>) -> Result<Vec<u32>> {
+        let id = probe.what;
         if id.get_version_num() == 7 && id > self.header.largest_v7 {
             return Ok(Vec::new());
         }
-        let hash = self.hashes.of_id(id);
+        let hash = probe.hash(|id| self.hashes.of_id(id));
         if !self.may_have(hash)? {
             return Ok(Vec::new());
         }
@@ -152,10 +206,12 @@ impl IndexFile {
     /// The state of a stream at an ordinal, if the run has events of it up to there.
     pub(in super::super) fn stream(
         &self,
-        stream: &[u8],
+        stream: &Probe<&[u8]>,
         limit: u32,
     ) -> Result<Option<StreamState>> {
-        let Some(entry) = self.entry(Key::stream(stream))? else {
+        let key = Key::stream(stream.what);
+        let hash = stream.hash(|text| self.hashes.of_key(Key::stream(text)));
+        let Some(entry) = self.entry_at(key, hash)? else {
             return Ok(None);
         };
         let (start, count) = entry.postings;
@@ -214,14 +270,18 @@ impl IndexFile {
         };
         let (after, up_to) = (self.ordinal(span.after), self.ordinal(span.up_to));
         let range = clip(count as usize, most, span.backward, value, after, up_to);
-        let mut positions = Vec::with_capacity(range.len());
-        for at in range {
-            let ordinal = self.u32_in(Section::Postings, u64::from(start) + at as u64)?;
-            positions.push(self.header.before.forward(u64::from(ordinal)));
-        }
         if self.is_damaged() {
             return Err(self.damage(0, "a block is damaged"));
         }
+        if range.is_empty() {
+            return Ok(Vec::new());
+        }
+        let at = (u64::from(start) + range.start as u64) * 4;
+        let bytes = self.bytes(Section::Postings, at, range.len() * 4)?;
+        let positions = bytes
+            .chunks_exact(4)
+            .map(|ordinal| self.header.before.forward(u64::from(u32_at(ordinal, 0))))
+            .collect();
         Ok(positions)
     }
 
@@ -245,7 +305,10 @@ impl IndexFile {
     }
 
     fn entry(&self, key: Key<'_>) -> Result<Option<Entry>> {
-        let hash = self.hashes.of_key(key);
+        self.entry_at(key, self.hashes.of_key(key))
+    }
+
+    fn entry_at(&self, key: Key<'_>, hash: u64) -> Result<Option<Entry>> {
         if !self.may_have(hash)? {
             return Ok(None);
         }
@@ -282,8 +345,51 @@ impl IndexFile {
     fn may_have(&self, hash: u64) -> Result<bool> {
         let lines = self.length(Section::Filter) / FILTER_LINE as u64;
         let (line, mut bits) = filter_bits(hash, lines);
-        let bytes = self.bytes(Section::Filter, line * FILTER_LINE as u64, FILTER_LINE)?;
-        Ok(bits.all(|(byte, bit)| bytes.get(byte).is_some_and(|place| place & bit != 0)))
+        let at = line * FILTER_LINE as u64;
+        let mut has = |line: &[u8]| {
+            bits.all(|(byte, bit)| line.get(byte).is_some_and(|place| place & bit != 0))
+        };
+        if let Some(filter) = self.filter.get() {
+            let line = filter.bytes.get(at as usize..).unwrap_or_default();
+            return Ok(has(line));
+        }
+        let may_have = has(&self.bytes(Section::Filter, at, FILTER_LINE)?);
+        if self.probes.fetch_add(1, Ordering::Relaxed) == KEEP_AFTER {
+            self.keep_filter()?;
+        }
+        Ok(may_have)
+    }
+
+    /// Keeps the filter in memory, if there is room for it: a topic that is asked for new ids and
+    /// streams asks every filter that it has.
+    fn keep_filter(&self) -> Result<()> {
+        let place = self.place(Section::Filter);
+        let (first, end) = (
+            place.at / BLOCK as u64,
+            (place.at + place.bytes).div_ceil(BLOCK as u64),
+        );
+        let Some(room) = self.files.room_for_filter(place.bytes as usize) else {
+            return Ok(());
+        };
+        let mut bytes = Vec::with_capacity(((end - first) as usize) * BLOCK);
+        for number in first..end {
+            bytes.extend_from_slice(&self.read_block(number as u32)?);
+        }
+        bytes.drain(..(place.at % BLOCK as u64) as usize);
+        bytes.truncate(place.bytes as usize);
+        let _first = self.filter.set(Filter {
+            bytes: bytes.into(),
+            _room: room,
+        });
+        Ok(())
+    }
+
+    fn place(&self, section: Section) -> Place {
+        self.header
+            .sections
+            .get(section as usize)
+            .copied()
+            .unwrap_or_default()
     }
 
     /// Asks `accept` for each number in the table whose tag is that of the hash, until it says yes.
@@ -306,10 +412,7 @@ impl IndexFile {
     }
 
     fn length(&self, section: Section) -> u64 {
-        self.header
-            .sections
-            .get(section as usize)
-            .map_or(0, |place| place.bytes)
+        self.place(section).bytes
     }
 
     fn u32_in(&self, section: Section, nth: u64) -> Result<u32> {
@@ -318,12 +421,7 @@ impl IndexFile {
 
     /// Bytes of a section, from the cache or from the file.
     fn bytes(&self, section: Section, at: u64, length: usize) -> Result<Bytes> {
-        let place = self
-            .header
-            .sections
-            .get(section as usize)
-            .copied()
-            .unwrap_or_default();
+        let place = self.place(section);
         if at.saturating_add(length as u64) > place.bytes {
             return Err(self.damage(0, "the index file names something outside of it"));
         }
