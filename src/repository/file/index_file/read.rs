@@ -3,8 +3,8 @@
 use std::{
     path::{Path, PathBuf},
     sync::{
-        Arc, OnceLock,
-        atomic::{AtomicBool, AtomicU32, Ordering},
+        Arc,
+        atomic::{AtomicBool, Ordering},
     },
 };
 
@@ -16,11 +16,10 @@ use super::{
     super::{
         disk,
         frame::{u16_at, u32_at, u64_at},
-        segment::{Files, FilterRoom, Segment, file_number},
+        segment::{Files, Segment, file_number},
     },
-    format::{
-        BLOCK, ENTRY, FILTER_LINE, HEADER, Hashes, Header, Place, Section, filter_bits, home, tag,
-    },
+    filter::{Filter, line_of, passes},
+    format::{BLOCK, ENTRY, FILTER_LINE, HEADER, Hashes, Header, Place, Section, home, tag},
 };
 use crate::{
     models::{Error, Position, Result, StreamState, Timestamp, Version},
@@ -42,20 +41,7 @@ pub(in super::super) struct IndexFile {
     files: Arc<Files>,
     /// Set once a block was found damaged: the file has to be made anew.
     damaged: AtomicBool,
-    /// How often the filter was asked while it was not kept in memory.
-    probes: AtomicU32,
-    filter: OnceLock<Filter>,
-}
-
-/// After so many questions a filter is kept in memory. By then most of its blocks were read, so a
-/// read now and then does not read all of it.
-const KEEP_AFTER: u32 = 256;
-
-/// A filter that is kept in memory.
-#[derive(Debug)]
-struct Filter {
-    bytes: Box<[u8]>,
-    _room: FilterRoom,
+    filter: Filter,
 }
 
 /// One entry of the key table.
@@ -108,8 +94,7 @@ impl IndexFile {
             hashes: Hashes::new(segment.storage),
             files: Arc::clone(files),
             damaged: AtomicBool::new(false),
-            probes: AtomicU32::new(0),
-            filter: OnceLock::new(),
+            filter: Filter::default(),
         })
     }
 
@@ -344,20 +329,19 @@ impl IndexFile {
     /// Whether the filter lets a hash pass.
     fn may_have(&self, hash: u64) -> Result<bool> {
         let lines = self.length(Section::Filter) / FILTER_LINE as u64;
-        let (line, mut bits) = filter_bits(hash, lines);
-        let at = line * FILTER_LINE as u64;
-        let mut has = |line: &[u8]| {
-            bits.all(|(byte, bit)| line.get(byte).is_some_and(|place| place & bit != 0))
-        };
-        if let Some(filter) = self.filter.get() {
-            let line = filter.bytes.get(at as usize..).unwrap_or_default();
-            return Ok(has(line));
+        let line = line_of(hash, lines);
+        if let Some(answer) = self.filter.may_have(hash, line, lines) {
+            return Ok(answer);
         }
-        let may_have = has(&self.bytes(Section::Filter, at, FILTER_LINE)?);
-        if self.probes.fetch_add(1, Ordering::Relaxed) == KEEP_AFTER {
+        let answer = passes(
+            hash,
+            lines,
+            &self.bytes(Section::Filter, line, FILTER_LINE)?,
+        );
+        if self.filter.is_asked_often() {
             self.keep_filter()?;
         }
-        Ok(may_have)
+        Ok(answer)
     }
 
     /// Keeps the filter in memory, if there is room for it: a topic that is asked for new ids and
@@ -377,10 +361,7 @@ impl IndexFile {
         }
         bytes.drain(..(place.at % BLOCK as u64) as usize);
         bytes.truncate(place.bytes as usize);
-        let _first = self.filter.set(Filter {
-            bytes: bytes.into(),
-            _room: room,
-        });
+        self.filter.keep(bytes, room);
         Ok(())
     }
 
