@@ -2,8 +2,10 @@
 //! prints a line of JSON for each figure; `report` makes tables and plots of such lines.
 
 #[path = "../../load/annals.rs"]
+#[allow(dead_code, reason = "what only the load program uses")]
 mod annals;
 #[path = "../../load/draft.rs"]
+#[allow(dead_code, reason = "what only the load program uses")]
 mod draft;
 #[path = "../../load/drive.rs"]
 mod drive;
@@ -12,6 +14,7 @@ mod measure;
 #[path = "../../load/raw.rs"]
 mod raw;
 #[path = "../../load/target.rs"]
+#[allow(dead_code, reason = "what only the load program uses")]
 mod target;
 
 mod report;

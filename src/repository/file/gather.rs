@@ -31,6 +31,10 @@ impl Gather {
     /// Waits until `clients` requests are `waiting`, if it is worth it. `clients` is how many there
     /// were when the last group was answered, in it or behind it; `sync` is how long its sync took.
     pub(super) fn wait(&mut self, clients: usize, sync: Duration, waiting: impl Fn() -> usize) {
+        self.wait_at_most((sync / 2).min(LONGEST), clients, waiting);
+    }
+
+    fn wait_at_most(&mut self, longest: Duration, clients: usize, waiting: impl Fn() -> usize) {
         if clients < 2 || waiting() >= clients {
             return;
         }
@@ -39,7 +43,7 @@ impl Gather {
             return;
         }
         self.skipped = 0;
-        let end = Instant::now() + (sync / 2).min(LONGEST);
+        let end = Instant::now() + longest;
         loop {
             if waiting() >= clients {
                 self.vain = self.vain.saturating_sub(1);
@@ -76,7 +80,7 @@ mod tests {
             asked.set(asked.get() + 1);
             usize::from(asked.get() > 5) * 3
         };
-        Gather::default().wait(3, SYNC, waiting);
+        Gather::default().wait_at_most(Duration::from_secs(60), 3, waiting);
         assert!(asked.get() > 5);
     }
 
