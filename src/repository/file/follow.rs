@@ -101,12 +101,17 @@ impl Follower {
             sealed: self.sealed,
             last_time: self.last_time,
         };
+        let walked = begin.walk_into(live, until);
+        if walked.is_err() && earlier.iter().any(|part| part.is_damaged()) {
+            log.heal()?;
+            return self.walk(log, until);
+        }
         let Walked {
             end,
             sealed,
             last_time,
             stop,
-        } = begin.walk_into(live, until)?;
+        } = walked?;
         (self.end, self.sealed, self.last_time) = (end, sealed, last_time);
         let short = until.offset != u64::MAX && end < until.offset;
         match stop {
