@@ -81,22 +81,31 @@ fn to_bytes(kind: Kind, bytes: &[u8], left: Left, full: bool) -> Vec<Mutation> {
     for at in 0..bytes.len() {
         let step: usize = match (kind, left) {
             (Kind::Index, Left::Indexed) if at >= 256 && at < table => 8009,
-            (Kind::Index, _) if at >= 256 && at < table => 61,
+            (Kind::Index, _) if at >= 256 && at < table => 97,
             (Kind::Log, Left::Indexed) => 8009,
-            (_, Left::Indexed) => 64,
+            (_, Left::Indexed) => 256,
             (_, Left::Crashed) => 5,
             _ => 1,
         };
         let step = match (full, left) {
             (false, _) => step,
-            (true, Left::Indexed) => step.div_ceil(20),
-            (true, _) => 1,
+            (true, Left::Indexed) => step.div_ceil(10),
+            (true, Left::Crashed) => {
+                if kind == Kind::Index {
+                    7
+                } else {
+                    2
+                }
+            }
+            (true, Left::Closed) => 1,
         };
         if at.is_multiple_of(step) {
             let mut changes = of_byte(at, full);
             changes.push(Mutation::Cut { length: at });
-            // In the segments that are full, one thing happens to each byte.
-            let one = !full && kind == Kind::Log && bytes.len() > 4096;
+            // In the segments that are full, and between the marks, one thing happens to each byte.
+            let one = !full
+                && (kind == Kind::Log && bytes.len() > 4096
+                    || kind == Kind::Mark && at % 512 >= 64);
             let only = |nth: usize| !one || nth == at % 4;
             found.extend(
                 (0..)
@@ -130,7 +139,8 @@ fn cases(subject: &Subject, full: bool) -> Vec<Case> {
             .chain(others.cloned().map(Damage::Instead));
         for (nth, damage) in damages.enumerate() {
             for write in [true, false] {
-                if full || write == nth.is_multiple_of(2) {
+                let both = full && kind != Kind::Index;
+                if both || write == nth.is_multiple_of(2) {
                     cases.push(Case {
                         path: path.clone(),
                         kind,
