@@ -18,6 +18,8 @@ mod factory;
 mod failure;
 mod follow;
 mod frame;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod group;
 mod index_file;
 mod layout;
