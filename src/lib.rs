@@ -14,6 +14,9 @@ mod context;
 mod detached;
 mod event_store;
 mod event_stream;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 mod gate;
 mod models;
 mod open;

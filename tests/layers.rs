@@ -18,6 +18,11 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("repository/blob", &["repository", "models"]),
     ("testing", &["repository", "models"]),
     ("write_model", &["repository", "models"]),
+    // What fuzzing calls; in tests only.
+    (
+        "fuzz",
+        &["repository", "repository/file", "write_model", "models"],
+    ),
     (
         "registry",
         &[

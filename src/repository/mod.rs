@@ -14,6 +14,8 @@ mod batch;
 mod decide;
 #[cfg(feature = "file")]
 pub mod file;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod index;
 pub mod memory;
 mod paging;

@@ -3,7 +3,7 @@
 //! Everything here blocks; it is called from worker threads only.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{File, OpenOptions, TryLockError},
     io,
     os::unix::fs::FileExt,
     path::Path,
@@ -54,6 +54,19 @@ pub(super) fn create_new(path: &Path) -> io::Result<File> {
 /// Opens a file that is there, to write into it.
 pub(super) fn open_writable(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).open(path)
+}
+
+/// Whether somebody else holds the lock of a file; nobody does where it is not there.
+pub(super) fn is_locked(path: &Path) -> io::Result<bool> {
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        opened => opened?,
+    };
+    match file.try_lock_shared() {
+        Ok(()) => file.unlock().map(|()| false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
 }
 
 /// Turns an error of the operating system into ours.

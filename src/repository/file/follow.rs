@@ -3,9 +3,10 @@
 //! The writer marks how far its log goes before it acknowledges anything, so whoever reads the
 //! mark sees all that is acknowledged. The follower walks from where it is to the mark.
 
-use std::{fs::File, sync::Arc};
+use std::{fs::File, io, sync::Arc};
 
 use super::{
+    disk,
     frame::epoch,
     index_file::IndexFile,
     layout,
@@ -72,7 +73,18 @@ impl Follower {
         let path = layout::mark_path(&log.path);
         let failed = |error| log.files.failed("read", &path, error);
         if self.mark_file.is_none() {
-            self.mark_file = Some(File::open(&path).map_err(failed)?);
+            self.mark_file = match File::open(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    // Without it nobody knows what a process that writes has acknowledged.
+                    let lock = log.path.ancestors().nth(2).map(layout::lock_path);
+                    let writes = lock.map_or(Ok(false), |lock| disk::is_locked(&lock));
+                    if writes.map_err(failed)? {
+                        return Err(disk::corruption(&path, 0, "the mark is missing"));
+                    }
+                    return Ok(None);
+                }
+                opened => Some(opened.map_err(failed)?),
+            };
         }
         let Some(file) = &self.mark_file else {
             return Ok(None);
@@ -101,19 +113,22 @@ impl Follower {
             sealed: self.sealed,
             last_time: self.last_time,
         };
+        let walked = begin.walk_into(live, until);
+        if walked.is_err() && earlier.iter().any(|part| part.is_damaged()) {
+            log.heal()?;
+            return self.walk(log, until);
+        }
         let Walked {
             end,
             sealed,
             last_time,
             stop,
-        } = begin.walk_into(live, until)?;
+        } = walked?;
         (self.end, self.sealed, self.last_time) = (end, sealed, last_time);
         let short = until.offset != u64::MAX && end < until.offset;
         match stop {
-            Some((offset, reason)) => {
-                Err(super::disk::corruption(&self.segment.path, offset, reason))
-            }
-            None if short => Err(super::disk::corruption(
+            Some((offset, reason)) => Err(disk::corruption(&self.segment.path, offset, reason)),
+            None if short => Err(disk::corruption(
                 &self.segment.path,
                 end,
                 "the segment is shorter than its mark",

@@ -128,7 +128,7 @@ impl Log {
         if !damaged {
             return answer;
         }
-        self.heal(published)?;
+        self.heal()?;
         let parts = self.parts();
         self.ask_once(
             &Published {
@@ -163,14 +163,28 @@ impl Log {
     }
 
     /// Replaces the parts of segments whose index file is damaged by ones that are indexed anew.
-    pub(super) fn heal(&self, published: &Published) -> Result<()> {
-        for part in published.parts.iter().filter(|part| part.is_damaged()) {
+    pub(super) fn heal(&self) -> Result<()> {
+        // To index one anew, those before it are asked; so one more may turn out to be damaged.
+        // Whichever is the first is made anew then, which takes two rounds for each at most.
+        for _ in 0..self.parts().len() * 2 {
+            let parts = self.parts();
+            let Some(part) = parts.iter().find(|part| part.is_damaged()) else {
+                break;
+            };
             tracing::warn!(
                 topic = %self.topic,
                 segment = %part.segment.path.display(),
                 "an index file is damaged and is made anew"
             );
-            super::seal_segment::reindex(self, &part.segment)?;
+            let healed = super::seal_segment::reindex(self, &part.segment);
+            let before = |other: &&Arc<FilePart>| other.segment.first < part.segment.first;
+            if !parts
+                .iter()
+                .take_while(before)
+                .any(|other| other.is_damaged())
+            {
+                healed?;
+            }
         }
         Ok(())
     }

@@ -42,7 +42,7 @@ pub(super) struct Mark {
 }
 
 impl Mark {
-    fn encode(&self, seed: u32) -> [u8; SLOT] {
+    pub(super) fn encode(&self, seed: u32) -> [u8; SLOT] {
         let mut bytes = [0; SLOT];
         put(&mut bytes, 0, &MAGIC);
         put(&mut bytes, 8, &self.sequence.to_le_bytes());
@@ -56,7 +56,7 @@ impl Mark {
         bytes
     }
 
-    fn decode(bytes: &[u8], seed: u32) -> Option<Self> {
+    pub(super) fn decode(bytes: &[u8], seed: u32) -> Option<Self> {
         let bytes = bytes.get(..SLOT)?;
         let whole =
             bytes.get(..4)? == MAGIC && crc32c_append(seed, bytes.get(8..)?) == u32_at(bytes, 4);
@@ -78,12 +78,16 @@ impl Mark {
     /// Reads the newest mark that is whole. A reader may meet a slot that is being written; the
     /// other one is whole then.
     pub(super) fn read(file: &File, seed: u32) -> io::Result<Option<Self>> {
-        let bytes = disk::read_at(file, 0, MARK_BYTES)?;
+        Ok(Self::newest(&disk::read_at(file, 0, MARK_BYTES)?, seed))
+    }
+
+    /// The newest mark that is whole.
+    pub(super) fn newest(bytes: &[u8], seed: u32) -> Option<Self> {
         let slot = |at: u64| Self::decode(bytes.get(at as usize..)?, seed);
-        Ok([slot(0), slot(SLOT_STRIDE)]
+        [slot(0), slot(SLOT_STRIDE)]
             .into_iter()
             .flatten()
-            .max_by_key(|mark| mark.sequence))
+            .max_by_key(|mark| mark.sequence)
     }
 }
 

@@ -19,6 +19,8 @@ mod factory;
 mod failure;
 mod follow;
 mod frame;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod gather;
 mod group;
 mod index_file;

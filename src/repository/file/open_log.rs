@@ -4,7 +4,6 @@
 //! first one was given up on: what excludes them is held on the thread that does the work.
 
 use std::{
-    fs::{File, TryLockError},
     io,
     path::Path,
     sync::{Arc, OnceLock},
@@ -173,18 +172,6 @@ impl Shared {
     /// Whether another process has the directory open to write.
     pub(super) fn is_locked_by_others(&self) -> Result<bool> {
         let path = layout::lock_path(&self.directory);
-        let failed = |error| self.files.failed("look at", &path, error);
-        let file = match File::open(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-            opened => opened.map_err(failed)?,
-        };
-        match file.try_lock_shared() {
-            Ok(()) => {
-                file.unlock().map_err(failed)?;
-                Ok(false)
-            }
-            Err(TryLockError::WouldBlock) => Ok(true),
-            Err(TryLockError::Error(error)) => Err(failed(error)),
-        }
+        disk::is_locked(&path).map_err(|error| self.files.failed("look at", &path, error))
     }
 }

@@ -72,7 +72,7 @@ impl Opening<'_> {
             return Err(disk::corruption(self.path, 0, "the storage has no segment"));
         };
         let until = limit.map_or(Until::END, |mark| Until::offset(mark.end));
-        let tail = self.add_last(segment, &mut parts, until)?;
+        let tail = self.add_last(segment, &mut parts, until, &mut notes)?;
         match limit {
             Some(mark) => must_reach(&tail, segment, mark.head)?,
             None => self.judge(segment, &tail, mark, &mut notes)?,
@@ -221,25 +221,59 @@ impl Opening<'_> {
         notes: &mut Vec<String>,
     ) -> Result<()> {
         let path = layout::index_path(self.path, segment.first);
-        let stored = IndexFile::open(&path, segment, self.files);
-        let index = match stored {
+        let index = match IndexFile::open(&path, segment, self.files) {
             Ok(index) if index.last() == last => PartIndex::Stored(Box::new(index)),
-            _ => {
-                let tail = Begin::whole(self.topic, self.files, segment, parts)
-                    .walk(Until::event(last))?;
-                must_reach(&tail, segment, last)?;
-                notes.push(format!(
-                    "the index of {} was made anew",
-                    segment.path.display()
-                ));
-                self.store(segment, tail, &path)
-            }
+            _ => self.index_anew(segment, last, parts, notes)?,
         };
         parts.push(Arc::new(FilePart {
             segment: Arc::clone(segment),
             index,
         }));
         Ok(())
+    }
+
+    /// Indexes a segment from its first event to `last`.
+    fn index_anew(
+        &self,
+        segment: &Segment,
+        last: Position,
+        earlier: &mut [Arc<FilePart>],
+        notes: &mut Vec<String>,
+    ) -> Result<PartIndex> {
+        let begin = Begin::whole(self.topic, self.files, segment, &[]);
+        let tail = self.walk(&begin, earlier, Until::event(last), notes)?;
+        must_reach(&tail, segment, last)?;
+        notes.push(format!(
+            "the index of {} was made anew",
+            segment.path.display()
+        ));
+        let path = layout::index_path(self.path, segment.first);
+        Ok(self.store(segment, tail, &path))
+    }
+
+    /// Walks behind the parts in `earlier`. Where the index file of one of them turns out to be
+    /// damaged on the way, that is made anew, and the walk begins again.
+    fn walk(
+        &self,
+        begin: &Begin<'_>,
+        earlier: &mut [Arc<FilePart>],
+        until: Until,
+        notes: &mut Vec<String>,
+    ) -> Result<Tail> {
+        loop {
+            let walked = Begin { earlier, ..*begin }.walk(until);
+            let damaged = earlier.iter().position(|part| part.is_damaged());
+            let (Err(_), Some(at)) = (&walked, damaged) else {
+                return walked;
+            };
+            let (before, rest) = earlier.split_at_mut(at);
+            let Some(part) = rest.first_mut() else {
+                return walked;
+            };
+            let segment = Arc::clone(&part.segment);
+            let index = self.index_anew(&segment, part.last(), before, notes)?;
+            *part = Arc::new(FilePart { segment, index });
+        }
     }
 
     fn store(&self, segment: &Segment, tail: Tail, path: &Path) -> PartIndex {
@@ -266,6 +300,7 @@ impl Opening<'_> {
         segment: &Arc<Segment>,
         parts: &mut Vec<Arc<FilePart>>,
         until: Until,
+        notes: &mut Vec<String>,
     ) -> Result<Tail> {
         let mut begin = Begin::whole(self.topic, self.files, segment, &[]);
         let path = layout::index_path(self.path, segment.first);
@@ -290,11 +325,7 @@ impl Opening<'_> {
                 index,
             }));
         }
-        Begin {
-            earlier: parts,
-            ..begin
-        }
-        .walk(until)
+        self.walk(&begin, parts, until, notes)
     }
 
     /// Decides whether what follows the last whole frame is a torn tail, and cuts it off.

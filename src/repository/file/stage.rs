@@ -183,7 +183,7 @@ impl Core {
         let verdict = decide(parts, batch);
         if verdict.is_err() && published.parts.iter().any(|part| part.is_damaged()) {
             // The next group sees the new index; this append has to be sent again.
-            log.heal(published)?;
+            log.heal()?;
             return Err(Error::RepositoryUnavailable {
                 repository: log.files.repository.clone(),
                 reason: "an index file was damaged and has been made anew; try again".to_owned(),

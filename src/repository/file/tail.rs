@@ -21,7 +21,7 @@ use crate::{
 const STRIDE: usize = 1 << 20;
 
 /// Where the walk begins and ends, and what is known before it.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Begin<'a> {
     pub(super) topic: &'a TopicName,
     pub(super) files: &'a Files,
@@ -122,8 +122,17 @@ impl<'a> Begin<'a> {
         })
     }
 
-    /// Walks, and adds what it meets to an index that others may be reading.
+    /// Walks, and adds what it meets to an index that others may be reading. A walk that fails
+    /// adds nothing.
     pub(super) fn walk_into(&self, live: &RwLock<Live>, until: Until) -> Result<Walked> {
+        let walked = self.add_to(live, until);
+        if walked.is_err() {
+            live.write().truncate(self.before);
+        }
+        walked
+    }
+
+    fn add_to(&self, live: &RwLock<Live>, until: Until) -> Result<Walked> {
         let file = self.segment.file(self.files)?;
         let views: Vec<_> = self
             .earlier

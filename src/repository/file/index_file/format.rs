@@ -144,6 +144,17 @@ impl Header {
         })
     }
 
+    /// Whether the sections are within the data, and the run is one.
+    pub(super) fn is_consistent(&self) -> bool {
+        let within = |place: &Place| {
+            place
+                .at
+                .checked_add(place.bytes)
+                .is_some_and(|end| end <= self.data_bytes)
+        };
+        self.sections.iter().all(within) && self.before <= self.last
+    }
+
     /// How many blocks the data have.
     pub(super) const fn blocks(&self) -> u64 {
         self.data_bytes.div_ceil(BLOCK as u64)

@@ -77,6 +77,18 @@ impl IndexFile {
                 "the index file belongs elsewhere",
             ));
         }
+        // What the header says is not believed before the file is as long as that.
+        let length = file
+            .metadata()
+            .map_err(|error| files.failed("read", path, error))?
+            .len();
+        if header.blocks() > length / BLOCK as u64 || !header.is_consistent() {
+            return Err(disk::corruption(
+                path,
+                0,
+                "the index file names something outside of it",
+            ));
+        }
         let table_at = BLOCK as u64 * (1 + header.blocks());
         let checksums = read(table_at, header.blocks() as usize * 4)?;
         if checksums.len() as u64 != header.blocks() * 4 || crc32c(&checksums) != header.table_crc {
@@ -206,12 +218,15 @@ impl IndexFile {
         }
         let mut deleted = entry.before.deleted;
         for nth in 0..entry.deletions.1 {
-            let deletion = self.u32_in(Section::Deletions, u64::from(entry.deletions.0 + nth))?;
+            let deletion = self.u32_in(
+                Section::Deletions,
+                u64::from(entry.deletions.0) + u64::from(nth),
+            )?;
             if deletion / 2 <= limit {
                 deleted = deletion % 2 == 1;
             }
         }
-        let version = Version::new(entry.before.version.get() + u64::from(events));
+        let version = Version::new(entry.before.version.get().saturating_add(u64::from(events)));
         Ok(Some(StreamState::new(version, deleted)))
     }
 
@@ -220,7 +235,10 @@ impl IndexFile {
         let Some(entry) = self.entry(Key::stream(stream))? else {
             return Ok(None);
         };
-        let Some(nth) = version.get().checked_sub(entry.before.version.get() + 1) else {
+        let Some(nth) = version
+            .get()
+            .checked_sub(entry.before.version.get().saturating_add(1))
+        else {
             return Ok(None);
         };
         if nth >= u64::from(entry.postings.1) {
@@ -280,7 +298,7 @@ impl IndexFile {
         let (mut low, mut high) = (0, count);
         while low < high {
             let middle = low + (high - low) / 2;
-            if self.u32_in(Section::Postings, u64::from(start + middle))? <= limit {
+            if self.u32_in(Section::Postings, u64::from(start) + u64::from(middle))? <= limit {
                 low = middle + 1;
             } else {
                 high = middle;
@@ -299,11 +317,8 @@ impl IndexFile {
         }
         let mut found = None;
         self.probe(Section::Keys, hash, |number| {
-            let bytes = self.bytes(
-                Section::Entries,
-                u64::from(number - 1) * ENTRY as u64,
-                ENTRY,
-            )?;
+            let nth = u64::from(number).wrapping_sub(1);
+            let bytes = self.bytes(Section::Entries, nth.saturating_mul(ENTRY as u64), ENTRY)?;
             let length = usize::from(u16_at(&bytes, 2));
             let matches = bytes.first() == Some(&(key.kind as u8))
                 && length == key.text.len()

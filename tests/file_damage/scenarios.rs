@@ -1,6 +1,4 @@
-//! What a crash may leave behind is mended; what it cannot have left is named.
-
-#![cfg(feature = "file")]
+//! The cases that have a name: torn tails, lost marks, missing files, damaged index files.
 
 use std::{
     fs,

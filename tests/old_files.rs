@@ -1,0 +1,319 @@
+//! Stores that were written by released versions are still read, and go on.
+//!
+//! `tests/fixtures/VERSION` has a store that was closed and one whose process ended while it wrote,
+//! and beside each what it contains. They are never written again: a fixture that has to be changed
+//! for a test to pass is a format that was broken. A new version of the format gets a directory of
+//! its own, which `ANNALS_WRITE_FIXTURES=v2 cargo test --test old_files write` makes.
+
+#![cfg(feature = "file")]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use annals::{
+    Append, ConfigurationStream, EventFilter, EventStore, EventStoreConfig, NewEvent, Read,
+    RecordedEvent, Result, TopicConfig, TopicStatus,
+};
+use serde_json::{Value, json};
+
+const STORES: [&str; 2] = ["closed", "crashed"];
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
+}
+
+async fn open(directory: &Path, write: bool) -> Result<EventStore> {
+    let path = directory.display().to_string();
+    let config = EventStoreConfig::new(ConfigurationStream::file(path.clone()))
+        .resolver(move |name| (name == "STORE").then(|| path.clone()));
+    EventStore::open(if write { config } else { config.read_only() }).await
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+fn files_of(directory: &Path, ending: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for storage in fs::read_dir(directory.join("topics")).unwrap() {
+        for file in fs::read_dir(storage.unwrap().path()).unwrap() {
+            let path = file.unwrap().path();
+            if path.extension().is_some_and(|one| one == ending) {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Bytes as text that shows every one of them.
+fn shown(bytes: &[u8]) -> String {
+    str::from_utf8(bytes).map_or_else(|_| format!("{bytes:02x?}"), str::to_owned)
+}
+
+fn describe(event: &RecordedEvent) -> Value {
+    let tags: Vec<_> = event.tags.iter().map(|tag| tag.to_string()).collect();
+    json!({
+        "position": event.position.get(),
+        "stream": event.stream.as_str(),
+        "version": event.version.get(),
+        "id": event.id,
+        "type": event.event_type.as_str(),
+        "payload": shown(&event.payload),
+        "content_type": event.content_type.as_str(),
+        "metadata": shown(&event.metadata),
+        "tags": tags,
+        "recorded_at": event.recorded_at,
+    })
+}
+
+/// All that a store answers.
+async fn contents(store: &EventStore) -> Value {
+    let mut topics = Vec::new();
+    let mut infos = store.list_topics().await.unwrap();
+    infos.extend(store.list_deleted_topics().await.unwrap());
+    for info in infos {
+        let placement = &info.placement;
+        let deleted = info.status != TopicStatus::Active;
+        let mut topic = json!({
+            "topic": info.name.as_str(),
+            "deleted": deleted,
+            "adapter": placement.adapter,
+            "connection": placement.connection,
+            "options": placement.options,
+            "storage": placement.storage.to_string(),
+            "created_at": info.created_at,
+        });
+        if !deleted {
+            let name = info.name.as_str();
+            let read = Read::all().include_deleted();
+            let events = store.get_events(name, read).await.unwrap();
+            let mut streams = serde_json::Map::new();
+            for event in &events {
+                let stream = event.stream.as_str();
+                let state = store.get_stream(name, stream).await.unwrap();
+                let state = json!([state.version.get(), state.deleted]);
+                streams.insert(stream.to_owned(), state);
+            }
+            topic["streams"] = Value::Object(streams);
+            topic["events"] = events.iter().map(describe).collect();
+        }
+        topics.push(topic);
+    }
+    json!({ "store": store.id().to_string(), "topics": topics })
+}
+
+/// Asks for each event by its stream, tags and type, and for all backward.
+async fn check_indexes(store: &EventStore, topic: &str) {
+    let all = store.get_events(topic, Read::all().include_deleted());
+    let all = all.await.unwrap();
+    let mut backward = store
+        .get_events(topic, Read::all().include_deleted().backward())
+        .await
+        .unwrap();
+    backward.reverse();
+    assert!(backward == all);
+    for event in &all {
+        let mut filters = vec![EventFilter::all().types([event.event_type.as_str()])];
+        filters.push(EventFilter::all().streams([event.stream.as_str()]));
+        filters.extend(event.tags.iter().map(|tag| EventFilter::all().tags([tag])));
+        for filter in filters {
+            let read = Read::all().include_deleted().filter(filter.clone());
+            let found = store.get_events(topic, read).await.unwrap();
+            let same: Vec<_> = all.iter().filter(|one| filter.matches(one)).collect();
+            assert!(found.iter().eq(same), "{filter:?}");
+        }
+    }
+    store.verify_topic(topic).await.unwrap();
+}
+
+/// What was recorded is recognised, and what is new comes behind it.
+async fn check_appends(store: &EventStore) {
+    let all = store.get_events("orders", Read::all().include_deleted());
+    let head = all.await.unwrap().len() as u64;
+    let again = store.append_events("orders", keyed()).await.unwrap();
+    assert!(again.duplicate);
+    assert_eq!(again.first.get(), 3);
+    let new = NewEvent::json("Next", &json!({})).unwrap().tag("new");
+    let receipt = store.append_events("orders", new).await.unwrap();
+    assert_eq!(receipt.first.get(), head + 1);
+    assert!(
+        store
+            .append_events("orders", Append::new([event(1)]).stream("gone"))
+            .await
+            .is_err()
+    );
+    assert!(store.restore_topic("old").await.is_ok());
+    let old = store.get_events("old", Read::all()).await.unwrap();
+    assert_eq!(old.len(), 1);
+}
+
+async fn check(version: &str, name: &str, without_indexes: bool) {
+    let fixture = fixtures().join(version);
+    let expected = fs::read(fixture.join(format!("{name}.json"))).unwrap();
+    let expected: Value = serde_json::from_slice(&expected).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    copy(&fixture.join(name), directory.path());
+    let indexes = files_of(directory.path(), "idx");
+    assert!(indexes.len() > 1, "there are segments with index files");
+    if without_indexes {
+        indexes
+            .iter()
+            .for_each(|path| fs::remove_file(path).unwrap());
+    }
+    for write in [false, true] {
+        let store = open(directory.path(), write).await.unwrap();
+        assert_eq!(contents(&store).await, expected, "{name}, write: {write}");
+        check_indexes(&store, "orders").await;
+        store.close().await.unwrap();
+    }
+    let store = open(directory.path(), true).await.unwrap();
+    check_appends(&store).await;
+    check_indexes(&store, "orders").await;
+    store.close().await.unwrap();
+}
+
+fn versions() -> Vec<String> {
+    let found = fs::read_dir(fixtures()).unwrap();
+    let mut found: Vec<_> = found
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    found.sort();
+    found
+}
+
+#[tokio::test]
+async fn stores_of_every_version_are_read_and_go_on() {
+    let versions = versions();
+    assert!(versions.contains(&"v1".to_owned()));
+    for version in &versions {
+        for name in STORES {
+            check(version, name, false).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn stores_of_every_version_are_read_without_their_index_files() {
+    for version in versions() {
+        for name in STORES {
+            check(&version, name, true).await;
+        }
+    }
+}
+
+/// What this version writes is what the version of the format has written from the beginning: the
+/// index files that are made from a fixture's segments are those of the fixture.
+#[tokio::test]
+async fn index_files_that_are_made_anew_are_those_that_were_there() {
+    for name in STORES {
+        let fixture = fixtures().join("v1").join(name);
+        let directory = tempfile::tempdir().unwrap();
+        copy(&fixture, directory.path());
+        for path in files_of(directory.path(), "idx") {
+            fs::remove_file(path).unwrap();
+        }
+        let store = open(directory.path(), true).await.unwrap();
+        contents(&store).await;
+        store.close().await.unwrap();
+        let bytes = |directory: &Path| -> Vec<_> {
+            let paths = files_of(directory, "idx").into_iter();
+            paths.map(|path| fs::read(path).unwrap()).collect()
+        };
+        assert!(bytes(directory.path()) == bytes(&fixture), "{name}");
+    }
+}
+
+fn event(number: u64) -> NewEvent {
+    NewEvent::json(
+        "OrderPlaced",
+        &json!({ "number": number, "what": "ünïcode ☂" }),
+    )
+    .unwrap()
+    .metadata(&json!({ "by": number }))
+    .unwrap()
+    .tags([format!("customer:{}", number % 3), "all".to_owned()])
+}
+
+fn keyed() -> Append {
+    let paid = NewEvent::json("OrderPaid", &json!({ "by": "card" })).unwrap();
+    Append::new([paid])
+        .stream("order-1")
+        .idempotency_key("payment-9")
+}
+
+async fn write_store(directory: &Path, crash: bool) -> Value {
+    let store = open(directory, true).await.unwrap();
+    for name in ["old", "empty", "orders"] {
+        let topic = TopicConfig::file(name, "${STORE}").option("segment_bytes", "4096");
+        store.create_topic(topic).await.unwrap();
+    }
+    store.append_events("old", event(0)).await.unwrap();
+    store.delete_topic("old").await.unwrap();
+    let batch = Append::new([event(1), event(2).stream("order-2")]).stream("order-1");
+    store.append_events("orders", batch).await.unwrap();
+    store.append_events("orders", keyed()).await.unwrap();
+    let bytes: Vec<u8> = (0..=255).collect();
+    let binary = NewEvent::binary("Scanned", "application/octet-stream", bytes);
+    store.append_events("orders", binary).await.unwrap();
+    let gone = Append::new([event(3)]).stream("gone");
+    store.append_events("orders", gone).await.unwrap();
+    store.delete_stream("orders", "gone").await.unwrap();
+    let back = Append::new([event(4)]).stream("back");
+    store.append_events("orders", back).await.unwrap();
+    store.delete_stream("orders", "back").await.unwrap();
+    store.restore_stream("orders", "back").await.unwrap();
+    for number in 0..30 {
+        let append = Append::new([event(number), event(number)]);
+        let append = append.stream(format!("order-{}", number % 5));
+        store.append_events("orders", append).await.unwrap();
+    }
+    let contents = contents(&store).await;
+    if !crash {
+        store.close().await.unwrap();
+    }
+    contents
+}
+
+/// Writes the fixtures of a version; does nothing when it is run as one test among the others.
+#[tokio::test]
+async fn write_fixtures() {
+    let Ok(version) = std::env::var("ANNALS_WRITE_FIXTURES") else {
+        return;
+    };
+    for name in STORES {
+        let directory = tempfile::tempdir().unwrap();
+        let fixture = fixtures().join(&version).join(name);
+        assert!(!fixture.exists(), "fixtures are never written again");
+        let expected = write_store(directory.path(), name == "crashed").await;
+        if name == "crashed" {
+            // Index files are written beside the appends; the last segment of a topic has none.
+            let count = |ending| files_of(directory.path(), ending).len();
+            while count("log") > count("idx") + 4 {
+                std::thread::sleep(std::time::Duration::from_millis(10));
+            }
+        }
+        copy(directory.path(), &fixture);
+        if name == "crashed" {
+            // The process ended in the middle of a write: half of a frame follows the last one.
+            let last = files_of(&fixture, "log").pop().unwrap();
+            let mut bytes = fs::read(&last).unwrap();
+            bytes.extend_from_slice(b"ANL\xf5 and no more than the beginning of a frame");
+            fs::write(last, bytes).unwrap();
+        }
+        let text = serde_json::to_string(&expected).unwrap();
+        fs::write(fixtures().join(&version).join(format!("{name}.json")), text).unwrap();
+    }
+}
