@@ -252,7 +252,7 @@ pub(crate) fn index_file(data: &[u8]) {
     let span = Span {
         after: index.before(),
         up_to: index.last(),
-        backward: bytes.len() % 2 == 0,
+        backward: bytes.len().is_multiple_of(2),
     };
     let texts = [&b""[..], b"s", b"stream-1", b"Written", b"n:1"];
     for text in texts {
@@ -342,7 +342,7 @@ fn index_of_events(data: &[u8]) {
         index: &live.index,
         offsets: &live.offsets,
         covered: 99,
-        sealed: data.len() % 2 == 0,
+        sealed: data.len().is_multiple_of(2),
         last_time: Timestamp::from_micros(5),
     };
     assert!(write(&path, &source).is_ok());
