@@ -253,7 +253,7 @@ pub(crate) fn index_file(data: &[u8]) {
     let span = Span {
         after: index.before(),
         up_to: index.last(),
-        backward: bytes.len() % 2 == 0,
+        backward: bytes.len().is_multiple_of(2),
     };
     let texts = [&b""[..], b"s", b"stream-1", b"Written", b"n:1"];
     for text in texts {
