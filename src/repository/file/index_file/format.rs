@@ -8,8 +8,11 @@ use uuid::Uuid;
 
 use super::super::frame::{FORMAT, put, u32_at, u64_at};
 use crate::{
-    models::{Position, StorageId, Timestamp},
-    repository::{index::Key, record::Malformed},
+    models::{Position, StorageId, StreamState, Timestamp, Version},
+    repository::{
+        index::{Key, KeyKind},
+        record::Malformed,
+    },
 };
 
 /// How many bytes are checked, read and cached together.
@@ -54,6 +57,32 @@ pub(super) struct Place {
     /// From the beginning of the data.
     pub(super) at: u64,
     pub(super) bytes: u64,
+}
+
+/// One entry of the key table.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entry {
+    /// For a stream: its state before the run.
+    pub(super) before: StreamState,
+    /// Where its events are among all postings, and how many.
+    pub(super) postings: (u32, u32),
+    /// Where its deletions are among all, and how many.
+    pub(super) deletions: (u32, u32),
+}
+
+impl Entry {
+    pub(super) fn decode(bytes: &[u8], kind: KeyKind) -> Self {
+        let before = StreamState::new(Version::new(u64_at(bytes, 8)), bytes.get(1) == Some(&1));
+        Self {
+            before: if kind == KeyKind::Stream {
+                before
+            } else {
+                StreamState::default()
+            },
+            postings: (u32_at(bytes, 16), u32_at(bytes, 20)),
+            deletions: (u32_at(bytes, 24), u32_at(bytes, 28)),
+        }
+    }
 }
 
 /// What the header says.

@@ -24,7 +24,7 @@ use super::{
 use crate::{
     models::{Error, Position, Result, StreamState, Timestamp, Version},
     repository::{
-        index::{Key, KeyKind, Span, clip},
+        index::{Key, Span, clip},
         parts::Probe,
     },
 };
@@ -42,14 +42,6 @@ pub(in super::super) struct IndexFile {
     /// Set once a block was found damaged: the file has to be made anew.
     damaged: AtomicBool,
     filter: Filter,
-}
-
-/// One entry of the key table.
-#[derive(Clone, Copy, Debug)]
-struct Entry {
-    before: StreamState,
-    postings: (u32, u32),
-    deletions: (u32, u32),
 }
 
 impl IndexFile {
@@ -324,17 +316,7 @@ impl IndexFile {
                 && length == key.text.len()
                 && *self.bytes(Section::Texts, u64::from(u32_at(&bytes, 4)), length)? == *key.text;
             if matches {
-                let before =
-                    StreamState::new(Version::new(u64_at(&bytes, 8)), bytes.get(1) == Some(&1));
-                found = Some(Entry {
-                    before: if key.kind == KeyKind::Stream {
-                        before
-                    } else {
-                        StreamState::default()
-                    },
-                    postings: (u32_at(&bytes, 16), u32_at(&bytes, 20)),
-                    deletions: (u32_at(&bytes, 24), u32_at(&bytes, 28)),
-                });
+                found = Some(Entry::decode(&bytes, key.kind));
             }
             Ok(matches)
         })?;
