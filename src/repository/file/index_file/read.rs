@@ -19,7 +19,7 @@ use super::{
         segment::{Files, Segment, file_number},
     },
     filter::{Filter, line_of, passes},
-    format::{BLOCK, ENTRY, FILTER_LINE, HEADER, Hashes, Header, Place, Section, home, tag},
+    format::{BLOCK, ENTRY, Entry, FILTER_LINE, HEADER, Hashes, Header, Place, Section, home, tag},
 };
 use crate::{
     models::{Error, Position, Result, StreamState, Timestamp, Version},
