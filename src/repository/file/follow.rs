@@ -3,7 +3,7 @@
 //! The writer marks how far its log goes before it acknowledges anything, so whoever reads the
 //! mark sees all that is acknowledged. The follower walks from where it is to the mark.
 
-use std::{fs::File, sync::Arc};
+use std::{fs::File, io, sync::Arc};
 
 use super::{
     frame::epoch,
@@ -72,7 +72,12 @@ impl Follower {
         let path = layout::mark_path(&log.path);
         let failed = |error| log.files.failed("read", &path, error);
         if self.mark_file.is_none() {
-            self.mark_file = Some(File::open(&path).map_err(failed)?);
+            self.mark_file = match File::open(&path) {
+                // Who writes makes it anew; until then there is nothing to follow. Where the whole
+                // storage is gone, the topic was purged, which the caller finds out.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && log.path.is_dir() => None,
+                opened => Some(opened.map_err(failed)?),
+            };
         }
         let Some(file) = &self.mark_file else {
             return Ok(None);
