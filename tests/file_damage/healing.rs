@@ -1,4 +1,5 @@
-//! An index file can always be made again: damage of one is nobody's trouble, whoever meets it.
+//! An index file can always be made again, and a mark be done without: damage of one is nobody's
+//! trouble, whoever meets it.
 
 use std::{fs, path::Path};
 
@@ -106,4 +107,24 @@ async fn a_follower_goes_on_although_the_index_files_behind_it_are_damaged() {
         assert!(found == events);
     }
     follower.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_reader_does_without_the_mark_where_nobody_writes() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = written(directory.path()).await;
+    fill(&store, 30).await;
+    let events = store.get_events("t", annals::Read::all()).await.unwrap();
+    store.close().await.unwrap();
+    for path in files(directory.path()).into_keys() {
+        if path.ends_with("mark") {
+            fs::remove_file(directory.path().join(path)).unwrap();
+        }
+    }
+    let reader = EventStore::open(config(directory.path()).read_only())
+        .await
+        .unwrap();
+    let found = reader.get_events("t", annals::Read::all()).await.unwrap();
+    assert!(found == events);
+    reader.close().await.unwrap();
 }

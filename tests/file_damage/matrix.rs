@@ -139,7 +139,8 @@ fn cases(subject: &Subject, full: bool) -> Vec<Case> {
             .chain(others.cloned().map(Damage::Instead));
         for (nth, damage) in damages.enumerate() {
             for write in [true, false] {
-                let both = full && kind != Kind::Index;
+                let bytes = matches!(damage, Damage::Change(_));
+                let both = full && kind != Kind::Index || !bytes;
                 if both || write == nth.is_multiple_of(2) {
                     cases.push(Case {
                         path: path.clone(),

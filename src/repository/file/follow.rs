@@ -74,7 +74,8 @@ impl Follower {
         let failed = |error| log.files.failed("read", &path, error);
         if self.mark_file.is_none() {
             self.mark_file = match File::open(&path) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                // Where the whole storage is gone, the topic was purged, which the caller finds out.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && log.path.is_dir() => {
                     // Without it nobody knows what a process that writes has acknowledged.
                     let lock = log.path.ancestors().nth(2).map(layout::lock_path);
                     let writes = lock.map_or(Ok(false), |lock| disk::is_locked(&lock));
