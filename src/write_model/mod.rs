@@ -105,6 +105,7 @@ impl WriteModel {
             beyond: None,
         });
         let mut tries = 0;
+        let mut unknown = None;
         loop {
             tries += 1;
             match self
@@ -112,13 +113,24 @@ impl WriteModel {
                 .append(&self.placement, Arc::clone(&batch))
                 .await
             {
-                Ok(_) => return self.refresh().await.map(Commit::Recorded),
+                Ok(_) => {
+                    let model = self.refresh().await;
+                    return model
+                        .map(Commit::Recorded)
+                        .map_err(|error| Error::OutcomeUnknown {
+                            reason:
+                                "the change is recorded, but the configuration could not be read"
+                                    .to_owned(),
+                            source: Some(Box::new(error)),
+                        });
+                }
                 Err(Error::WrongExpectedVersion { .. }) => {
                     return self.refresh().await.map(Commit::Overtaken);
                 }
                 // The event has an id, so it is recorded once, however often it is sent.
-                Err(Error::OutcomeUnknown { .. }) if tries < TRIES => {}
-                Err(error) => return Err(error),
+                Err(error @ Error::OutcomeUnknown { .. }) if tries < TRIES => unknown = Some(error),
+                // That it fails now does not say that it failed before.
+                Err(error) => return Err(unknown.unwrap_or(error)),
             }
         }
     }
