@@ -145,15 +145,19 @@ fn run(operations: &[Operation]) -> Run {
 
 /// What is found if some syncs had not been called.
 fn without(unsynced: impl Fn(&str) -> bool) -> Tally {
-    let operations = [
-        &[Operation::Create][..],
-        &[Operation::One],
-        &[Operation::Batch],
-        &[Operation::Roll],
-        &[Operation::Delete],
-        &[Operation::Delete, Operation::Purge],
-        &[Operation::Both, Operation::Both],
-    ];
+    without_in(&SHORTEST, unsynced)
+}
+
+const SHORTEST: [&[Operation]; 6] = [
+    &[Operation::Create],
+    &[Operation::One],
+    &[Operation::Batch],
+    &[Operation::Roll],
+    &[Operation::Delete],
+    &[Operation::Delete, Operation::Purge],
+];
+
+fn without_in(operations: &[&[Operation]], unsynced: impl Fn(&str) -> bool) -> Tally {
     let mut cases = record(operations.iter().map(|one| run(one)).collect());
     for case in &mut cases {
         case.events
@@ -188,7 +192,9 @@ fn a_directory_that_is_not_synced_is_found_out() {
 
 #[test]
 fn a_journal_that_is_not_synced_is_found_out() {
-    assert!(without(|path| path.contains("journal-")).violations > 0);
+    // Whether two topics share a sync is a matter of moments: one of several times they do.
+    let both = [&[Operation::Both][..]; 12];
+    assert!(without_in(&both, |path| path.contains("journal-")).violations > 0);
 }
 
 #[test]
