@@ -23,7 +23,7 @@ pub(super) const FRAMES: u64 = 4096;
 /// Frames begin at multiples of this: a sector, so that none shares one with the frame before it.
 pub(super) const ALIGN: u64 = 512;
 const FRAME_HEADER: usize = 16;
-const ENTRY_HEADER: usize = 40;
+pub(super) const ENTRY_HEADER: usize = 40;
 /// The most bytes of a frame's entries.
 pub(super) const MAX_BODY: usize = 32 << 20;
 
@@ -74,6 +74,12 @@ pub(super) fn read_header(file: &File) -> io::Result<Result<u64, &'static str>> 
 /// taken for good.
 fn seed(sequence: u64, at: u64) -> u32 {
     crc32c_append(crc32c(&sequence.to_le_bytes()), &at.to_le_bytes())
+}
+
+/// How many bytes the entries take in a frame.
+pub(super) fn body_length<'a>(entries: impl IntoIterator<Item = &'a Entry<'a>>) -> usize {
+    let length = |entry: &Entry<'_>| ENTRY_HEADER + entry.bytes.len();
+    entries.into_iter().map(length).sum()
 }
 
 /// Encodes the frame that is to be at `at`, padded to the next place of a frame.

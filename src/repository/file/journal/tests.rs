@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::{
     super::{disk, layout, workers::Workers},
     Entry, Journal, check,
-    format::FRAMES,
+    format::{ENTRY_HEADER, FRAMES, MAX_BODY},
     replay,
     replay::path,
 };
@@ -180,6 +180,25 @@ fn a_torn_last_frame_is_ignored_and_a_damaged_one_before_it_is_told() {
             "{error}"
         );
     }
+}
+
+#[test]
+fn a_round_that_is_too_large_for_a_frame_is_left_to_the_segments() {
+    // Topics in a round may get much to write between the moment when the round was made up and
+    // the one when it is their turn. A frame that is larger than a replay reads would be lost, and
+    // the frames behind it taken for damage.
+    let mut scene = Scene::new(2);
+    assert!(scene.round(b"before"));
+    assert!(!scene.round(&vec![7; MAX_BODY / 2]));
+    assert!(scene.round(b"after"));
+    assert_eq!(scene.replay().unwrap().0, 4);
+    // One that just fits is read again.
+    let mut scene = Scene::new(2);
+    assert!(scene.round(&vec![7; MAX_BODY / 2 - ENTRY_HEADER]));
+    let before = scene.contents();
+    scene.lose(100);
+    assert_eq!(scene.replay().unwrap().0, 2);
+    assert!(scene.contents() == before);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 
 use super::{
     super::{disk, workers::Workers},
-    format::{Entry, FRAMES, encode_frame, write_header},
+    format::{Entry, FRAMES, MAX_BODY, body_length, encode_frame, write_header},
     replay::{FILES, path},
 };
 use crate::models::{Position, StorageId};
@@ -115,6 +115,10 @@ impl Journal {
     }
 
     fn try_write(&mut self, entries: &[(Entry<'_>, &Path)]) -> io::Result<bool> {
+        // More may have come to the topics since the round was made up.
+        if body_length(entries.iter().map(|(entry, _)| entry)) > MAX_BODY {
+            return Ok(false);
+        }
         if self
             .current
             .as_ref()
