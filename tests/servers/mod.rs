@@ -11,7 +11,7 @@
 use std::{
     io::{BufRead, BufReader, Write},
     net::TcpListener,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     sync::{
         Mutex, OnceLock,
@@ -49,32 +49,12 @@ impl Postgres {
     /// Starts a server with these settings beside the usual ones.
     pub(crate) fn start(settings: &[(&str, &str)]) -> Self {
         let port = free_port();
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/servers/start.sh");
         // The account that runs the server may not be able to look into this directory.
-        let script = std::fs::read_to_string(script).expect("the script is there");
+        let script = include_str!("start.sh");
         let mut command = unprivileged();
-        command.args(["sh", "-c", &script, "start.sh"]);
+        command.args(["sh", "-c", script, "start.sh"]);
         command.arg(binaries()).arg(port.to_string());
-        for (name, value) in settings {
-            command.arg(format!("{name}={value}"));
-        }
-        let mut script = command
-            .current_dir("/")
-            .env("LC_ALL", "C")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the server can be started");
-        let mut own = Own {
-            orders: script.stdin.take().expect("it is piped"),
-            answers: BufReader::new(script.stdout.take().expect("it is piped")),
-            _script: script,
-        };
-        assert_eq!(
-            own.answer(),
-            "ready",
-            "the server does not start; see above"
-        );
+        let own = Own::run(command, settings);
         Self {
             url: format!("postgres://annals@127.0.0.1:{port}/postgres?sslmode=disable"),
             own: Some(Mutex::new(own)),
@@ -130,7 +110,59 @@ impl Postgres {
     }
 }
 
+/// A PgBouncer before a server. It ends with its standard input.
+#[derive(Debug)]
+pub(crate) struct Pooler {
+    url: String,
+    _own: Own,
+}
+
+impl Pooler {
+    /// Starts one with these settings beside the usual ones.
+    pub(crate) fn before(server: &Postgres, settings: &[(&str, &str)]) -> Self {
+        let port = free_port();
+        let script = include_str!("pooler.sh");
+        let mut command = unprivileged();
+        command.args(["sh", "-c", script, "pooler.sh"]);
+        command.arg(server.port().to_string()).arg(port.to_string());
+        let own = Own::run(command, settings);
+        let there = format!(":{}/", server.port());
+        let url = server.url().replace(&there, &format!(":{port}/"));
+        Self { url, _own: own }
+    }
+
+    /// The URL of the server's database through the pooler, and an option of the repository.
+    pub(crate) fn with(&self, option: &str, value: &str) -> String {
+        format!("{}&annals.{option}={value}", self.url)
+    }
+}
+
 impl Own {
+    /// Runs a script, with these settings as its last arguments, until it is ready.
+    fn run(mut command: Command, settings: &[(&str, &str)]) -> Self {
+        for (name, value) in settings {
+            command.arg(format!("{name}={value}"));
+        }
+        let mut script = command
+            .current_dir("/")
+            .env("LC_ALL", "C")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the server can be started");
+        let mut own = Self {
+            orders: script.stdin.take().expect("it is piped"),
+            answers: BufReader::new(script.stdout.take().expect("it is piped")),
+            _script: script,
+        };
+        assert_eq!(
+            own.answer(),
+            "ready",
+            "the server does not start; see above"
+        );
+        own
+    }
+
     fn answer(&mut self) -> String {
         let mut line = String::new();
         self.answers
