@@ -22,7 +22,7 @@ use annals::{
     SystemClock, TopicConfig, TopicName,
     repository::{EventRepository, OpenRequest, RepositoryFactory, postgres::PostgresFactory},
 };
-use servers::{Postgres, postgres};
+use servers::{OnSmallDisk, Postgres, postgres};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -86,6 +86,8 @@ struct Told {
     refused: Vec<Uuid>,
     unknown: u64,
     unavailable: u64,
+    /// How many of them because the disk was full.
+    full: u64,
 }
 
 impl Told {
@@ -94,6 +96,7 @@ impl Told {
         self.refused.extend(other.refused);
         self.unknown += other.unknown;
         self.unavailable += other.unavailable;
+        self.full += other.full;
     }
 
     /// What was acknowledged is there, once, where it was said to be; what was refused is not.
@@ -135,8 +138,9 @@ async fn write_until(store: EventStore, stop: Arc<AtomicBool>, stream: String) -
                     break;
                 }
                 Err(Error::OutcomeUnknown { .. }) => told.unknown += 1,
-                Err(Error::RepositoryUnavailable { .. }) => {
+                Err(Error::RepositoryUnavailable { reason, .. }) => {
                     told.unavailable += 1;
+                    told.full += u64::from(reason.contains("disk is full"));
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
                 // Nobody else writes to the stream, so this would be a lie.
@@ -326,6 +330,73 @@ async fn a_server_that_crashes_and_comes_back_loses_nothing_acknowledged() {
         tokio::time::sleep(Duration::from_millis(200)).await;
     };
     write_beside(&store, &url, harm).await;
+    store.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_refuses_appends_until_there_is_room() {
+    let server = Postgres::start_on_small_disk(OnSmallDisk::Data);
+    let url = server.fresh();
+    let store = store_with_topic(&url).await;
+    let head = || async { store.get_latest_version("t").await.unwrap().get() };
+    let harm = async {
+        for _ in 0..2 {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            server.fill_disk();
+            // What is left of pages that are there already is used up first.
+            let mut before = 0;
+            while before != head().await {
+                before = head().await;
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+            let error = store
+                .append_events("t", event(Uuid::new_v4()))
+                .await
+                .unwrap_err();
+            let Error::RepositoryUnavailable { reason, .. } = &error else {
+                panic!("{error:?}");
+            };
+            assert!(reason.contains("the server's disk is full"), "{reason}");
+            assert!(error.is_retryable());
+            store.verify_topic("t").await.unwrap();
+            server.free_disk();
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            assert!(head().await > before, "it does not go on");
+        }
+    };
+    let told = write_beside(&store, &url, harm).await;
+    assert!(told.full > 0, "{told:?}");
+    assert_eq!(told.unknown, 0, "no connection was lost: {told:?}");
+    assert_eq!(store.health().await.status, HealthStatus::Up);
+    store.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_crashes_because_its_log_has_no_room_loses_nothing_acknowledged() {
+    let server = Postgres::start_on_small_disk(OnSmallDisk::Log);
+    let url = server.fresh();
+    let store = store_with_topic(&url).await;
+    let harm = async {
+        for _ in 0..2 {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            server.fill_disk();
+            // Sooner or later it needs a further segment, and then the server crashes.
+            let started = Instant::now();
+            while store.get_latest_version("t").await.is_ok() {
+                assert!(started.elapsed() < Duration::from_secs(60), "it goes on");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            server.free_disk();
+            server.stop();
+            server.start_again();
+        }
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        store.get_latest_version("t").await.unwrap();
+    };
+    let told = write_beside(&store, &url, harm).await;
+    assert!(told.unavailable + told.unknown > 0, "{told:?}");
+    assert_eq!(store.health().await.status, HealthStatus::Up);
     store.close().await.unwrap();
 }
 

@@ -11,7 +11,7 @@
 use std::{
     io::{BufRead, BufReader, Write},
     net::TcpListener,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     sync::{
         Mutex, OnceLock,
@@ -25,6 +25,13 @@ pub(crate) struct Postgres {
     url: String,
     /// None for a server that was given.
     own: Option<Mutex<Own>>,
+}
+
+/// What of a server is on a small disk.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum OnSmallDisk {
+    Data,
+    Log,
 }
 
 /// The script that runs a server. It ends, and takes the server with it, when its standard input
@@ -48,33 +55,31 @@ pub(crate) fn postgres() -> &'static Postgres {
 impl Postgres {
     /// Starts a server with these settings beside the usual ones.
     pub(crate) fn start(settings: &[(&str, &str)]) -> Self {
-        let port = free_port();
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/servers/start.sh");
-        // The account that runs the server may not be able to look into this directory.
-        let script = std::fs::read_to_string(script).expect("the script is there");
-        let mut command = unprivileged();
-        command.args(["sh", "-c", &script, "start.sh"]);
-        command.arg(binaries()).arg(port.to_string());
-        for (name, value) in settings {
-            command.arg(format!("{name}={value}"));
-        }
-        let mut script = command
-            .current_dir("/")
-            .env("LC_ALL", "C")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the server can be started");
-        let mut own = Own {
-            orders: script.stdin.take().expect("it is piped"),
-            answers: BufReader::new(script.stdout.take().expect("it is piped")),
-            _script: script,
+        Self::run(unprivileged(), settings)
+    }
+
+    /// Starts a server that has its data, or its write-ahead log, on a disk of 128 MiB which can be
+    /// filled.
+    pub(crate) fn start_on_small_disk(what: OnSmallDisk) -> Self {
+        let mut command = on_small_disk();
+        let (small, large) = (PathBuf::from(SMALL_DISK), std::env::temp_dir());
+        let (data, log) = match what {
+            OnSmallDisk::Data => (&small, &large),
+            OnSmallDisk::Log => (&large, &small),
         };
-        assert_eq!(
-            own.answer(),
-            "ready",
-            "the server does not start; see above"
-        );
+        command.env("SMALL_DISK", &small);
+        command.env("TMPDIR", data).env("LOG_IN", log);
+        // No room is made but by the test.
+        Self::run(command, &[("autovacuum", "off"), ("min_wal_size", "2MB")])
+    }
+
+    fn run(mut command: Command, settings: &[(&str, &str)]) -> Self {
+        let port = free_port();
+        // The account that runs the server may not be able to look into this directory.
+        let script = include_str!("start.sh");
+        command.args(["sh", "-c", script, "start.sh"]);
+        command.arg(binaries()).arg(port.to_string());
+        let own = Own::run(command, settings);
         Self {
             url: format!("postgres://annals@127.0.0.1:{port}/postgres?sslmode=disable"),
             own: Some(Mutex::new(own)),
@@ -122,6 +127,16 @@ impl Postgres {
         self.order("start");
     }
 
+    /// Fills the disk of [`Self::start_on_small_disk`].
+    pub(crate) fn fill_disk(&self) {
+        self.order("fill");
+    }
+
+    /// Makes room on it.
+    pub(crate) fn free_disk(&self) {
+        self.order("free");
+    }
+
     fn order(&self, order: &str) {
         let own = self.own.as_ref().expect("it is a server of the test's own");
         let mut own = own.lock().expect("no test has failed with it");
@@ -130,7 +145,59 @@ impl Postgres {
     }
 }
 
+/// A PgBouncer before a server. It ends with its standard input.
+#[derive(Debug)]
+pub(crate) struct Pooler {
+    url: String,
+    _own: Own,
+}
+
+impl Pooler {
+    /// Starts one with these settings beside the usual ones.
+    pub(crate) fn before(server: &Postgres, settings: &[(&str, &str)]) -> Self {
+        let port = free_port();
+        let script = include_str!("pooler.sh");
+        let mut command = unprivileged();
+        command.args(["sh", "-c", script, "pooler.sh"]);
+        command.arg(server.port().to_string()).arg(port.to_string());
+        let own = Own::run(command, settings);
+        let there = format!(":{}/", server.port());
+        let url = server.url().replace(&there, &format!(":{port}/"));
+        Self { url, _own: own }
+    }
+
+    /// The URL of the server's database through the pooler, and an option of the repository.
+    pub(crate) fn with(&self, option: &str, value: &str) -> String {
+        format!("{}&annals.{option}={value}", self.url)
+    }
+}
+
 impl Own {
+    /// Runs a script, with these settings as its last arguments, until it is ready.
+    fn run(mut command: Command, settings: &[(&str, &str)]) -> Self {
+        for (name, value) in settings {
+            command.arg(format!("{name}={value}"));
+        }
+        let mut script = command
+            .current_dir("/")
+            .env("LC_ALL", "C")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the server can be started");
+        let mut own = Self {
+            orders: script.stdin.take().expect("it is piped"),
+            answers: BufReader::new(script.stdout.take().expect("it is piped")),
+            _script: script,
+        };
+        assert_eq!(
+            own.answer(),
+            "ready",
+            "the server does not start; see above"
+        );
+        own
+    }
+
     fn answer(&mut self) -> String {
         let mut line = String::new();
         self.answers
@@ -164,18 +231,43 @@ pub(crate) fn binaries() -> PathBuf {
     newest
 }
 
+fn is_root() -> bool {
+    std::fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0)
+}
+
+/// Runs what follows as somebody who is not root.
+const AS_POSTGRES: [&str; 5] = [
+    "setpriv",
+    "--reuid=postgres",
+    "--regid=postgres",
+    "--clear-groups",
+    "--",
+];
+
 /// A command that runs what follows as somebody who is not root: PostgreSQL refuses root.
 fn unprivileged() -> Command {
-    let is_root = std::fs::metadata("/proc/self")
-        .is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0);
-    let mut command = Command::new(if is_root { "setpriv" } else { "env" });
-    if is_root {
-        command.args([
-            "--reuid=postgres",
-            "--regid=postgres",
-            "--clear-groups",
-            "--",
-        ]);
+    let mut command = Command::new("env");
+    if is_root() {
+        command.args(AS_POSTGRES);
+    }
+    command
+}
+
+/// Where those of [`on_small_disk`] see a small disk.
+const SMALL_DISK: &str = "/mnt";
+
+/// A command that does the same, with a disk of 128 MiB that nobody else sees. It is gone with the
+/// last of its processes. Where it cannot be had, the command fails.
+fn on_small_disk() -> Command {
+    let mount = format!(r#"mount -t tmpfs -o size=128m,mode=1777 tmpfs {SMALL_DISK} && exec "$@""#);
+    let mut command = Command::new("unshare");
+    // Who is not root is made root of a world of its own, and in that somebody else again.
+    let rights = if is_root() { "-m" } else { "-rm" };
+    command.args([rights, "sh", "-c", &mount, "sh"]);
+    if is_root() {
+        command.args(AS_POSTGRES);
+    } else {
+        command.args(["unshare", "--user", "--map-user=1000", "--map-group=1000"]);
     }
     command
 }

@@ -2,19 +2,24 @@
 # Runs a PostgreSQL server of its own for as long as standard input is open, and removes it then:
 # also where the program that started it was killed. Prints `ready` when it takes connections.
 # Usage: start.sh BINARIES PORT [SETTING=VALUE …]
+# LOG_IN names a directory in which its write-ahead log goes, apart from the rest; SMALL_DISK one that
+# `fill` fills.
 set -eu
 binaries=$1
 port=$2
 shift 2
 directory=$(mktemp -d "${TMPDIR:-/tmp}/annals-pg-XXXXXX")
+log=
+[ -z "${LOG_IN:-}" ] || log=$(mktemp -d "$LOG_IN/annals-pg-log-XXXXXX")
 server=
 finish() {
     [ -z "$server" ] || kill -QUIT "$server" 2>/dev/null || true
     wait || true
-    rm -rf "$directory"
+    rm -rf "$directory" ${log:+"$log"}
 }
 trap finish EXIT
-"$binaries/initdb" --no-sync -D "$directory/data" -U annals -A trust -E UTF8 --locale=C >"$directory/log" 2>&1 || {
+"$binaries/initdb" --no-sync -D "$directory/data" -U annals -A trust -E UTF8 --locale=C \
+    ${log:+--waldir="$log/wal" --wal-segsize=1} >"$directory/log" 2>&1 || {
     cat "$directory/log" >&2
     exit 1
 }
@@ -81,6 +86,11 @@ while read -r order; do
         wait "$server" 2>/dev/null || true
         ;;
     start) start ;;
+    fill) # to the last byte
+        dd if=/dev/zero of="$SMALL_DISK/ballast" bs=1M 2>/dev/null || true
+        dd if=/dev/zero of="$SMALL_DISK/crumbs" bs=512 2>/dev/null || true
+        ;;
+    free) rm -f "$SMALL_DISK/ballast" "$SMALL_DISK/crumbs" ;;
     esac
     echo "done"
 done

@@ -8,6 +8,7 @@ use sqlx::{
 };
 
 use super::{
+    codec::number,
     errors::Failure,
     names::CatalogNames,
     options::{PostgresOptions, Settings},
@@ -97,7 +98,9 @@ impl Address {
         let (url, options) = split(connection, options)?;
         let connect = parse_url(&url)?
             .application_name(&options.settings.application_name)
-            .statement_cache_capacity(STATEMENTS);
+            .statement_cache_capacity(STATEMENTS)
+            // No column is a float, and poolers refuse parameters that they do not know.
+            .extra_float_digits(None);
         let connect = sqlx::ConnectOptions::disable_statement_logging(connect);
         Ok(Self {
             connect,
@@ -113,7 +116,7 @@ impl Address {
 
     /// What every session is set to: its limits, and plans that go by indexes alone, since every
     /// statement of ours has one that serves it.
-    pub(super) fn set_up(&self) -> String {
+    fn settings_of_sessions(&self) -> String {
         let settings = &self.settings;
         let millis = |timeout: Duration| timeout.as_millis();
         format!(
@@ -139,28 +142,38 @@ impl Address {
         self.settings.statement_timeout + Duration::from_secs(2)
     }
 
-    /// A session of its own, which tells the process that serves it.
-    pub(super) async fn connect(&self) -> Result<Session, Failure> {
-        let connecting = async {
-            let mut connection = PgConnection::connect_with(&self.connect).await?;
-            sqlx::raw_sql(AssertSqlSafe(self.set_up()))
-                .execute(&mut connection)
-                .await?;
-            let row = sqlx::query(
-                "SELECT a.pid, a.backend_start::text FROM pg_stat_activity a WHERE a.pid = pg_backend_pid()",
-            )
-            .persistent(false)
-            .fetch_one(&mut connection)
-            .await?;
-            let server = ServerProcess {
-                pid: row.try_get(0)?,
-                started: row.try_get(1)?,
-            };
-            Ok(Session { connection, server })
-        };
-        tokio::time::timeout(self.settings.connect_timeout, connecting)
+    /// What is done with a connection, for no longer than it may take to make one.
+    pub(super) async fn bounded<T>(
+        &self,
+        doing: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        tokio::time::timeout(self.settings.connect_timeout, doing)
             .await
             .map_err(|_| Failure::timed_out("connecting"))?
+    }
+
+    /// A connection on which nothing is set yet.
+    pub(super) async fn dial(&self) -> Result<PgConnection, Failure> {
+        self.bounded(async { Ok(PgConnection::connect_with(&self.connect).await?) })
+            .await
+    }
+
+    /// A session of a connection, which is set up and tells the process that serves it.
+    pub(super) async fn set_up(&self, mut connection: PgConnection) -> Result<Session, Failure> {
+        self.bounded(async {
+            sqlx::raw_sql(AssertSqlSafe(self.settings_of_sessions()))
+                .execute(&mut connection)
+                .await?;
+            let (server, _) = serving(&mut connection).await?;
+            Ok(Session { connection, server })
+        })
+        .await
+    }
+
+    /// A session of its own.
+    pub(super) async fn connect(&self) -> Result<Session, Failure> {
+        self.bounded(async { self.set_up(self.dial().await?).await })
+            .await
     }
 
     /// Whether what is sent can be read on the way.
@@ -172,8 +185,27 @@ impl Address {
     }
 }
 
+/// The process that serves a connection at this moment, and its age.
+pub(super) async fn serving(
+    connection: &mut PgConnection,
+) -> Result<(ServerProcess, Duration), Failure> {
+    // Not prepared: the connection may turn out not to be a session.
+    let row = sqlx::raw_sql(
+        "SELECT a.pid, a.backend_start::text, \
+         (extract(epoch FROM clock_timestamp() - a.backend_start) * 1000000)::bigint \
+         FROM pg_catalog.pg_stat_activity a WHERE a.pid = pg_catalog.pg_backend_pid()",
+    )
+    .fetch_one(connection)
+    .await?;
+    let server = ServerProcess {
+        pid: row.try_get(0)?,
+        started: row.try_get(1)?,
+    };
+    Ok((server, Duration::from_micros(number(row.try_get(2)?))))
+}
+
 /// The process of the server that serves a session.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ServerProcess {
     pub(super) pid: i32,
     pub(super) started: String,

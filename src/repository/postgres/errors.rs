@@ -139,6 +139,11 @@ fn by_code(code: &str, message: &str) -> (Kind, String) {
             Kind::Unreachable,
             "the server is starting up or shutting down",
         ),
+        // A prepared statement that is not there, or that somebody else has prepared.
+        "26000" | "42P05" => (
+            Kind::Unreachable,
+            "the connection is no session: a pooler gives it to others between transactions",
+        ),
         "53300" => (Kind::Unreachable, "the server has no connection left"),
         "28P01" | "28000" => (Kind::Unreachable, "the server refuses user or password"),
         "3D000" => (Kind::Unreachable, "there is no such database"),

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 
 use super::{
     connection::{Address, normalise},
+    pooler::sessions,
     repository::PostgresRepository,
     schema::{Server, ensure},
 };
@@ -31,21 +32,22 @@ impl RepositoryFactory for PostgresFactory {
         // A task of its own: the caller may be dropped, and the schema is made or it is not.
         let opened = tokio::spawn(async move {
             let failed = |failure: super::errors::Failure| failure.error(&name, None);
-            let mut session = opening.connect().await.map_err(failed)?;
+            let mut pair = sessions(&opening, &name).await?;
+            let [session, _] = &mut pair;
             let server = Server::ask(&mut session.connection).await.map_err(failed)?;
             server.check(&opening, &name)?;
             ensure(
-                &mut session,
+                session,
                 &opening.catalog,
                 &name,
                 read_only || server.follows,
             )
-            .await
+            .await?;
+            Ok(pair)
         });
         match opened.await {
-            Ok(opened) => opened?,
-            Err(_) => return Err(Error::Closed),
+            Ok(pair) => Ok(Arc::new(PostgresRepository::new(address, request, pair?))),
+            Err(_) => Err(Error::Closed),
         }
-        Ok(Arc::new(PostgresRepository::new(address, request)))
     }
 }

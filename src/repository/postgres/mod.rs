@@ -2,7 +2,8 @@
 //!
 //! A connection is a URL, `postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=…`. Each topic has a
 //! table of its own that can be read in SQL, beside a table of all topics, in one schema. Any number
-//! of processes append to a topic at once.
+//! of processes append to a topic at once. A pooler on the way to the server has to keep sessions
+//! (`pool_mode = session` in PgBouncer); one that does not is refused.
 //!
 //! | option | values | default |
 //! | --- | --- | --- |
@@ -37,6 +38,7 @@ mod names;
 mod notifier;
 mod options;
 mod pages;
+mod pooler;
 mod reader;
 mod repository;
 mod rows;

@@ -11,7 +11,7 @@ use tokio::{sync::watch, task::JoinHandle};
 use super::{
     catalog,
     codec::{Moment, bigint, number},
-    connection::Address,
+    connection::{Address, Session},
     errors::{Failure, Kind},
     group::EventColumns,
     health::health,
@@ -55,13 +55,15 @@ pub struct PostgresRepository {
 }
 
 impl PostgresRepository {
-    pub(super) fn new(address: Address, request: OpenRequest) -> Self {
+    pub(super) fn new(address: Address, request: OpenRequest, open: [Session; 2]) -> Self {
         let settings = &address.settings;
+        let [to_read, to_append] = open;
+        let to_append = Some(to_append).filter(|_| !request.read_only);
         Self {
             shared: Arc::new(Shared {
                 name: request.name,
-                reads: Sessions::new(address.clone(), settings.read_connections),
-                appends: Sessions::new(address.clone(), settings.append_connections),
+                reads: Sessions::new(address.clone(), settings.read_connections, Some(to_read)),
+                appends: Sessions::new(address.clone(), settings.append_connections, to_append),
                 heads: Arc::new(Heads::default()),
                 notifier: Arc::new(Notifier::default()),
                 clock: request.clock,

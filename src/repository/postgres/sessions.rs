@@ -51,12 +51,17 @@ pub(super) struct Lent {
 }
 
 impl Sessions {
-    pub(super) fn new(address: Address, most: u32) -> Self {
+    /// No more than `most`, of which one may be open.
+    pub(super) fn new(address: Address, most: u32, open: Option<Session>) -> Self {
         Self {
             address,
             permits: Arc::new(Semaphore::new(most as usize)),
             most,
-            idle: Mutex::default(),
+            idle: Mutex::new(
+                open.map(|open| (open, Instant::now()))
+                    .into_iter()
+                    .collect(),
+            ),
         }
     }
 
