@@ -290,6 +290,18 @@ async fn an_index_file_that_is_missing_or_damaged_is_made_anew() {
 }
 
 #[tokio::test]
+async fn a_damaged_descriptor_is_named_by_who_needs_it() {
+    let files = Files::closed().await;
+    let descriptor = files.storage.join("topic.json");
+    change(&descriptor, |bytes| bytes[40] = 0);
+    let store = open(files.directory.path()).await.unwrap();
+    assert!(read(&store).await.unwrap() == files.events);
+    let error = store.sweep().await.unwrap_err();
+    assert!(named(&error, &descriptor), "{error}");
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_mark_that_is_missing_or_damaged_changes_no_answer() {
     let files = Files::closed().await;
     let mark = files.storage.join("mark");

@@ -57,6 +57,10 @@ pub(super) fn index_path(storage: &Path, first: Position) -> PathBuf {
     storage.join(format!("{:020}.idx", first.get()))
 }
 
+pub(super) fn descriptor_path(storage: &Path) -> PathBuf {
+    storage.join("topic.json")
+}
+
 pub(super) fn mark_path(storage: &Path) -> PathBuf {
     storage.join("mark")
 }
@@ -130,7 +134,7 @@ pub(super) fn make_storage(
         topic: placement.topic.clone(),
     };
     let text = serde_json::to_vec_pretty(&descriptor)?;
-    write_new(&path.join("topic.json"), &text)?;
+    write_new(&descriptor_path(&path), &text)?;
     let first = Position::START.next();
     make_segment(
         &path,
@@ -188,10 +192,20 @@ pub(super) fn make_segment(
     made
 }
 
-/// What `topic.json` of a storage says.
-pub(super) fn read_descriptor(storage_path: &Path) -> io::Result<Descriptor> {
-    let text = fs::read(storage_path.join("topic.json"))?;
-    serde_json::from_slice(&text).map_err(io::Error::from)
+/// What `topic.json` of a storage says, or where and why it is not what was written.
+pub(super) fn read_descriptor(
+    storage_path: &Path,
+) -> io::Result<std::result::Result<Descriptor, (u64, String)>> {
+    let text = fs::read(descriptor_path(storage_path))?;
+    Ok(serde_json::from_slice(&text).map_err(|error| {
+        let lines = text.split_inclusive(|byte| *byte == b'\n');
+        let before: usize = lines
+            .take(error.line().saturating_sub(1))
+            .map(<[u8]>::len)
+            .sum();
+        let at = before + error.column().saturating_sub(1);
+        (at as u64, error.to_string())
+    }))
 }
 
 /// Every storage in the repository.

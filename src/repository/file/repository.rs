@@ -264,15 +264,20 @@ impl EventRepository for FileRepository {
                 }
                 let path = layout::storage_path(&shared.directory, storage);
                 match layout::read_descriptor(&path) {
-                    Ok(found) => entries.push(StorageEntry {
+                    Ok(Ok(found)) => entries.push(StorageEntry {
                         storage,
                         store: found.store,
                         topic: found.topic,
                     }),
+                    Ok(Err((offset, reason))) => {
+                        let path = layout::descriptor_path(&path);
+                        return Err(disk::corruption(&path, offset, reason));
+                    }
                     // It was removed meanwhile.
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                     Err(error) => {
-                        return Err(shared.files.failed("read", &path.join("topic.json"), error));
+                        let path = layout::descriptor_path(&path);
+                        return Err(shared.files.failed("read", &path, error));
                     }
                 }
             }
