@@ -11,6 +11,9 @@
 //! written down in `ARCHITECTURE.md`.
 
 mod batch;
+#[cfg(feature = "blob")]
+pub mod blob;
+mod chunk;
 mod decide;
 #[cfg(feature = "file")]
 pub mod file;
@@ -25,6 +28,7 @@ mod plan;
 pub mod postgres;
 mod record;
 mod sequence;
+mod varint;
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 

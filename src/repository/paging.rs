@@ -201,6 +201,10 @@ impl Pager {
         };
         let (positions, all) = match self.drivers(part)? {
             Some(keys) => {
+                let mut most = most;
+                for key in &keys {
+                    most = most.min(part.fitting(*key)?.max(16));
+                }
                 let positions = union(part, &keys, &span, most)?;
                 let all = positions.len() < most;
                 (positions, all)
