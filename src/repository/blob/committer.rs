@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use object_store::PutPayload;
 use tokio::{sync::mpsc, time::Instant};
@@ -12,7 +12,7 @@ use super::{
     commit::{Outcome, put_or_lose},
     compaction,
     core::Core,
-    deciding::{Decided, Lack, decide_all, stage},
+    deciding::{Decided, Lack, decide_all},
     desk::fetch,
     failure::Failure,
     pace::Pace,
@@ -21,20 +21,17 @@ use super::{
     shared::Moment,
     slot::{HEADER, Header, Kind},
 };
-use crate::{
-    models::{Error, Position, RecordedEvent, Result},
-    repository::{record::RecordView, sequence::importable},
-};
+use crate::models::{Position, Result};
 
 /// A slot has no more bytes of records than this, but for a single append.
-const GROUP_BYTES: usize = 8 << 20;
-const GROUP_EVENTS: usize = 10_000;
+pub(super) const GROUP_BYTES: usize = 8 << 20;
+pub(super) const GROUP_EVENTS: usize = 10_000;
 /// So often is a lost race run again before the callers are told that the store is too busy.
-const MOST_RACES: usize = 10_000;
+pub(super) const MOST_RACES: usize = 10_000;
 
 /// The task of a topic.
 pub(super) struct Committer {
-    core: Arc<Core>,
+    pub(super) core: Arc<Core>,
     waiting: VecDeque<Work>,
     /// Appends for which something is being fetched.
     aside: FuturesUnordered<BoxFuture<'static, (Request, Result<(), Failure>)>>,
@@ -42,7 +39,7 @@ pub(super) struct Committer {
 }
 
 /// What came of a group's slot.
-enum Done {
+pub(super) enum Done {
     Recorded,
     /// Somebody else has the slot: all is to be decided again.
     Again,
@@ -105,22 +102,13 @@ impl Committer {
                 self.record(group).await;
             }
             Some(Work::Import(events, reply)) => {
-                let imported = self.import(&events).await;
-                drop(reply.send(imported.map_err(|failure| self.unknown(failure))));
+                drop(reply.send(self.import(&events).await));
             }
             Some(Work::Mark(kind, reply)) => {
-                let marked = self.mark(kind).await;
-                drop(reply.send(marked.map_err(|failure| self.unknown(failure))));
+                drop(reply.send(self.mark(kind).await));
             }
         }
         compaction::compact_if_due(&self.core);
-    }
-
-    fn unknown(&self, failure: ImportFailure) -> Error {
-        match failure {
-            ImportFailure::Refused(error) => error,
-            ImportFailure::Failed(failure) => self.core.error(failure),
-        }
     }
 
     fn group(&mut self, first: Request) -> Vec<Request> {
@@ -209,7 +197,7 @@ impl Committer {
     }
 
     /// Sees to it that the topic is known, and that it does not take more memory than it may.
-    async fn ready(&mut self) -> Result<(), Failure> {
+    pub(super) async fn ready(&mut self) -> Result<(), Failure> {
         let known = self.core.known();
         if let Err(Failure::Unavailable { .. }) = known {
             self.core.look().await?;
@@ -228,7 +216,7 @@ impl Committer {
     }
 
     /// Puts a slot with what is staged, or with a mark.
-    async fn put(&mut self, header: &Header, chunks: &[Bytes]) -> Done {
+    pub(super) async fn put(&mut self, header: &Header, chunks: &[Bytes]) -> Done {
         let core = Arc::clone(&self.core);
         *core.putting.lock() = Some(header.write_id);
         let pieces = std::iter::once(header.encode(chunks)).chain(chunks.iter().cloned());
@@ -287,66 +275,6 @@ impl Committer {
         Ok(true)
     }
 
-    /// Records events as they are.
-    async fn import(&mut self, events: &[RecordedEvent]) -> Result<Position, ImportFailure> {
-        for _ in 0..MOST_RACES {
-            self.ready().await?;
-            let core = Arc::clone(&self.core);
-            let staged = core.with(|view| {
-                if view.sealed {
-                    return Err(ImportFailure::Refused(Error::TopicSealed {
-                        topic: core.topic.clone(),
-                    }));
-                }
-                let new = importable(events, view.head).map_err(ImportFailure::Refused)?;
-                let some = new.get(..chunk(new)).unwrap_or_default();
-                if some.is_empty() {
-                    return Ok((None, view.head));
-                }
-                let views: Vec<_> = some.iter().map(RecordView::of_recorded).collect();
-                let mut chunks = Vec::new();
-                stage(view, &mut BytesMut::new(), &views, &mut chunks)?;
-                Ok((Some((view.header(Kind::Events), chunks)), view.head))
-            })??;
-            let (Some((header, chunks)), head) = staged else {
-                return Ok(staged.1);
-            };
-            let _before = head;
-            match self.put(&header, &chunks).await {
-                Done::Recorded => compaction::compact_if_due(&self.core),
-                Done::Again => {}
-                Done::Failed(Outcome::Unknown(failure)) => {
-                    return Err(ImportFailure::Refused(failure.unknown()));
-                }
-                Done::Failed(Outcome::NotSent(failure)) => return Err(failure.into()),
-                Done::Failed(_) => {}
-            }
-        }
-        Err(Failure::unsent("other writers were faster all the time").into())
-    }
-
-    /// Puts a mark at the end of the log, where it is not there already.
-    async fn mark(&mut self, kind: Kind) -> Result<Position, ImportFailure> {
-        for _ in 0..MOST_RACES {
-            self.core.look().await?;
-            let (sealed, head, header) = self
-                .core
-                .with(|view| (view.sealed, view.head, view.header(kind)))?;
-            if (kind == Kind::Seal && sealed) || (kind == Kind::Unseal && !sealed) {
-                return Ok(head);
-            }
-            match self.put(&header, &[]).await {
-                Done::Recorded => return Ok(head),
-                Done::Again => {}
-                Done::Failed(Outcome::Unknown(failure) | Outcome::NotSent(failure)) => {
-                    return Err(failure.into());
-                }
-                Done::Failed(_) => {}
-            }
-        }
-        Err(Failure::unsent("other writers were faster all the time").into())
-    }
-
     fn fail_all(&self, group: Vec<Request>, failure: &Failure) {
         for request in group {
             request.fail(self.core.error(failure.clone()));
@@ -381,18 +309,6 @@ impl Committer {
                 request.fail(self.core.error(failure.clone()));
             }
         }
-    }
-}
-
-/// Why an import, or a mark, was not made.
-enum ImportFailure {
-    Refused(Error),
-    Failed(Failure),
-}
-
-impl From<Failure> for ImportFailure {
-    fn from(failure: Failure) -> Self {
-        Self::Failed(failure)
     }
 }
 
@@ -466,14 +382,4 @@ pub(super) async fn check(
             });
         }
     }
-}
-
-/// How many of these events go into one slot.
-fn chunk(events: &[RecordedEvent]) -> usize {
-    let mut bytes = 0;
-    let fits = events.iter().take(GROUP_EVENTS).take_while(|event| {
-        bytes += RecordView::of_recorded(event).size_bound() + 4;
-        bytes <= GROUP_BYTES
-    });
-    fits.count().max(1).min(events.len())
 }

@@ -6,22 +6,18 @@ use std::sync::{
 };
 
 use bytes::Bytes;
-use futures_util::{
-    FutureExt, StreamExt,
-    future::{BoxFuture, Shared as SharedFuture},
-    stream,
-};
+use futures_util::{StreamExt, stream};
 use parking_lot::Mutex;
 use tokio::{
     sync::{Notify, watch},
     task::JoinHandle,
-    time::{Duration, sleep},
 };
 use uuid::Uuid;
 
 use super::{
     failure::Failure,
     keys::{SLOTS_PER_FOLDER, TopicKeys, number_of},
+    looks::Looks,
     manifest::Manifest,
     shared::{Moment, Shared},
     slot::Slot,
@@ -31,9 +27,6 @@ use crate::models::{Error, Position, StorageId, TopicName};
 
 /// The most slots that are asked for at once.
 const WINDOW: u64 = 64;
-/// How often a topic is looked at for what others record, at most and at least.
-const SHORTEST_POLL: Duration = Duration::from_millis(50);
-const LONGEST_POLL: Duration = Duration::from_secs(1);
 /// How often a log that others change is read again from its manifest before that is a failure.
 const ATTEMPTS: usize = 5;
 
@@ -55,15 +48,6 @@ pub(super) struct Seen {
     pub(super) gone: bool,
 }
 
-type Look = SharedFuture<BoxFuture<'static, Result<(), Failure>>>;
-
-/// Looks at the end of the log: one that is under way, and one that begins behind it.
-#[derive(Debug, Default)]
-struct Looks {
-    running: Option<Look>,
-    next: Option<Look>,
-}
-
 /// One topic.
 #[derive(Debug)]
 pub(super) struct Core {
@@ -75,13 +59,13 @@ pub(super) struct Core {
     pub(super) seen: watch::Sender<Seen>,
     /// The write id of the slot that is being put.
     pub(super) putting: Mutex<Option<Uuid>>,
-    looks: Mutex<Looks>,
+    pub(super) looks: Mutex<Looks>,
     /// Whether the log is being merged into a segment.
     compacting: AtomicBool,
     pub(super) compacted: Notify,
     pub(super) compaction: Mutex<Option<JoinHandle<()>>>,
     waiting_to_collect: AtomicBool,
-    polling: AtomicBool,
+    pub(super) polling: AtomicBool,
 }
 
 impl Core {
@@ -160,44 +144,7 @@ impl Core {
         self.known()
     }
 
-    /// Looks at the end of the log. Those who ask while another look is under way wait for one that
-    /// begins after they asked, and share it. It goes on also where nobody polls for it.
-    pub(super) fn look(self: &Arc<Self>) -> Look {
-        let mut looks = self.looks.lock();
-        let under_way = looks.running.clone().filter(|one| one.peek().is_none());
-        let Some(running) = under_way else {
-            let look = looks.next.take().filter(|one| one.peek().is_none());
-            let look = look.unwrap_or_else(|| self.spawn_look(None));
-            looks.running = Some(look.clone());
-            return look;
-        };
-        if let Some(next) = &looks.next {
-            return next.clone();
-        }
-        let next = self.spawn_look(Some(running));
-        looks.next = Some(next.clone());
-        next
-    }
-
-    fn spawn_look(self: &Arc<Self>, after: Option<Look>) -> Look {
-        let core = Arc::clone(self);
-        let task = tokio::spawn(async move {
-            if let Some(before) = after {
-                // Whatever it found, this one looks for itself.
-                drop(before.await);
-                let mut looks = core.looks.lock();
-                if let Some(next) = looks.next.take() {
-                    looks.running = Some(next);
-                }
-            }
-            core.catch_up().await
-        });
-        async move { task.await.unwrap_or(Err(Failure::Closed)) }
-            .boxed()
-            .shared()
-    }
-
-    async fn catch_up(self: &Arc<Self>) -> Result<(), Failure> {
+    pub(super) async fn catch_up(self: &Arc<Self>) -> Result<(), Failure> {
         let done = self.try_catch_up().await;
         if matches!(done, Err(Failure::Gone)) {
             self.lose();
@@ -454,36 +401,5 @@ impl Core {
 
     pub(super) fn end_waiting_to_collect(&self) {
         self.waiting_to_collect.store(false, Ordering::Release);
-    }
-
-    /// Looks for what others record, for as long as somebody waits for it.
-    pub(super) fn poll_while_awaited(self: &Arc<Self>) {
-        if self.polling.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        let core = Arc::clone(self);
-        tokio::spawn(async move {
-            let mut pause = SHORTEST_POLL;
-            loop {
-                sleep(pause).await;
-                if core.seen.receiver_count() == 0 || *core.shared.closed.borrow() {
-                    break;
-                }
-                let before = core.seen.borrow().head;
-                // A store that is away is asked again later.
-                drop(core.look().await);
-                let moved = core.seen.borrow().head > before;
-                pause = if moved {
-                    SHORTEST_POLL
-                } else {
-                    (pause * 2).min(LONGEST_POLL)
-                };
-            }
-            core.polling.store(false, Ordering::Release);
-            // Somebody may have come just then.
-            if core.seen.receiver_count() > 0 && !*core.shared.closed.borrow() {
-                core.poll_while_awaited();
-            }
-        });
     }
 }

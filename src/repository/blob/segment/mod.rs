@@ -9,4 +9,5 @@ pub(super) mod filter;
 pub(super) mod footer;
 pub(super) mod keys;
 pub(super) mod part;
+mod postings;
 pub(super) mod table;
