@@ -5,10 +5,15 @@
 
 mod annals;
 mod big;
+#[cfg(feature = "blob")]
+mod blob;
 mod draft;
 mod drive;
 mod measure;
 mod raw;
+#[cfg(feature = "blob")]
+#[path = "../../tests/stores/mod.rs"]
+mod stores;
 mod target;
 
 use std::{
@@ -96,6 +101,15 @@ enum Work {
         #[arg(long, default_value_t = 2_000_000)]
         events: u64,
     },
+    /// Clients that append to topics in an object store, a local directory, beside its conditional puts
+    #[cfg(feature = "blob")]
+    Blob,
+    /// A topic of many events in an object store: requests to open and to read, memory, scan
+    #[cfg(feature = "blob")]
+    BlobBig {
+        #[arg(long, default_value_t = 1_000_000)]
+        events: u64,
+    },
     /// Opens a store and tells how long that took and how much memory it has; for `big`
     #[command(hide = true)]
     Open { path: String },
@@ -151,6 +165,10 @@ async fn main() -> Result<()> {
         Work::Select { events } => big::select(path, events).await,
         Work::Big { events, ids } => big::big(path, events, ids, time).await,
         Work::Crash { events } => big::crash(path, events).await,
+        #[cfg(feature = "blob")]
+        Work::Blob => blob::append(path, time).await,
+        #[cfg(feature = "blob")]
+        Work::BlobBig { events } => blob::big(path, events).await,
         Work::Open { path } => big::open(&path).await,
         Work::FillAndLeave { path, events } => big::fill_and_leave(&path, events).await,
     }

@@ -297,6 +297,21 @@ impl Index {
     }
 }
 
+/// What only the blob repository asks.
+#[cfg(feature = "blob")]
+impl Index {
+    /// Each stream that has events up to `head`, and its state there.
+    pub(crate) fn streams(&self, head: Position) -> impl Iterator<Item = (&[u8], StreamState)> {
+        let limit = self.ordinal(head);
+        let there = move |entry: &&Entry| {
+            let first = entry.postings.first();
+            entry.kind == KeyKind::Stream && first.is_some_and(|first| *first <= limit)
+        };
+        let entries = self.entries.iter().filter(there);
+        entries.map(move |entry| (&*entry.text, entry.state(limit)))
+    }
+}
+
 /// Which events are asked for, by position.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Span {

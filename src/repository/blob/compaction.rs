@@ -19,20 +19,23 @@ use super::{
     merge::{merge, mergeable},
     segment::builder::build,
     shared::Moment,
-    view::Snapshot,
+    view::{Snapshot, View},
 };
 
 /// Where the log is so many times as long as it is to be, appends wait until it is merged.
 const LATE: u64 = 8;
 const AFTER_FAILURE: Duration = Duration::from_millis(500);
 
-/// Starts to merge the log into a segment, where it is long enough and nobody does.
+/// Starts to merge the log into a segment, where it is long enough and nobody does. The committer calls
+/// it between two slots.
 pub(super) fn compact_if_due(core: &Arc<Core>) {
     let settings = &core.shared.settings;
     let due = core.with(|view| {
         view.log_slots() >= settings.compact_slots || view.log_bytes() >= settings.compact_bytes
     });
     if due.is_ok_and(|due| due) && core.begin_compacting() {
+        // Nothing is staged here, and may be as soon as this returns.
+        drop(core.with(View::freeze));
         let compacting = Arc::clone(core);
         let task = tokio::spawn(async move {
             let ending = End(&compacting);
@@ -84,7 +87,6 @@ pub(super) async fn wait_if_late(core: &Arc<Core>) -> Result<(), Failure> {
 async fn compact(core: &Arc<Core>) -> Result<(), Failure> {
     let began = Moment::now();
     let (snapshot, manifest, end) = core.with(|view| {
-        view.freeze();
         let end = LogEnd {
             slot: view.next,
             previous: view.previous,

@@ -92,7 +92,8 @@ pub(super) fn decide_all(core: &Core, view: &mut View, mut requests: Vec<Request
         fetched.extend(std::mem::take(&mut request.fetched));
     }
     let desk = Desk::new(&core.shared.caches, &fetched);
-    let parts = snapshot.parts(&core.topic, &desk, 0);
+    let streams = std::sync::Arc::clone(&view.streams);
+    let parts = snapshot.parts_to_decide(&core.topic, &desk, &streams);
     let mut block = BytesMut::new();
     for request in requests {
         if let Some((filter, after)) = unchecked(&request.batch, request.checked, segments_end) {

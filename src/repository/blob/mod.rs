@@ -52,6 +52,7 @@ mod request;
 mod segment;
 mod shared;
 mod slot;
+mod streams;
 mod tail;
 mod topic;
 mod verify;

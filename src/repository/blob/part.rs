@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{segment::part::SegmentPart, tail::TailPart};
+use super::{segment::part::SegmentPart, streams::KnownStreams, tail::TailPart};
 use crate::{
     models::{Position, RecordedEvent, Result, StreamState, Version},
     repository::{
@@ -15,6 +15,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) enum BlobPart<'a> {
     Segment(SegmentPart<'a>),
+    Streams(KnownStreams<'a>),
     Tail(TailPart<'a>),
 }
 
@@ -23,6 +24,7 @@ macro_rules! ask {
     ($part:expr, $one:ident => $answer:expr) => {
         match $part {
             BlobPart::Segment($one) => $answer,
+            BlobPart::Streams($one) => $answer,
             BlobPart::Tail($one) => $answer,
         }
     };

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use parking_lot::RwLock;
 use uuid::Uuid;
 
+use super::streams::Streams;
 use crate::{
     models::{Error, Position, RecordedEvent, Result, StreamState, Timestamp, TopicName, Version},
     repository::{
@@ -127,6 +128,15 @@ impl Tail {
             .map_or(0, |place| place.chunk as usize + 1);
         let dropped = events.chunks.split_off(chunks);
         events.bytes -= dropped.iter().map(Bytes::len).sum::<usize>();
+    }
+
+    /// Tells the states of its streams, before it is forgotten.
+    pub(super) fn tell_streams(&self, streams: &mut Streams) {
+        let events = self.events.read();
+        let last = events.index.last();
+        for (stream, state) in events.index.streams(last) {
+            streams.tell(Bytes::copy_from_slice(stream), state);
+        }
     }
 
     /// The records after one position, up to another.

@@ -6,6 +6,7 @@ use std::sync::{
 };
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use uuid::Uuid;
 
 use super::{
@@ -17,6 +18,7 @@ use super::{
     segment::part::SegmentPart,
     shared::Moment,
     slot::{Header, Kind, Slot},
+    streams::{KnownStreams, Streams},
     tail::{Tail, TailPart},
 };
 use crate::{
@@ -41,6 +43,8 @@ pub(super) struct View {
     pub(super) last_time: Timestamp,
     /// When it was last known that `next` was not there: the moment at which that was asked.
     pub(super) proven: Moment,
+    /// What is known of streams that are not in the tails.
+    pub(super) streams: Arc<Mutex<Streams>>,
     staged: Option<Staged>,
 }
 
@@ -72,6 +76,7 @@ impl View {
             sealed: manifest.sealed,
             last_time: manifest.last_time,
             proven,
+            streams: Arc::default(),
             staged: None,
             manifest: Arc::new(manifest),
         }
@@ -237,13 +242,17 @@ impl View {
             return false;
         }
         self.segments = segments(&manifest, keys, &self.segments);
-        let count = self.tails.len();
-        let mut nth = 0;
         // The last is kept: events are added to it.
-        self.tails.retain(|tail| {
-            nth += 1;
-            nth == count || tail.last() > manifest.before
-        });
+        let merged = self.tails.len().saturating_sub(1);
+        let merged = self.tails.iter().take(merged);
+        let merged = merged
+            .take_while(|tail| tail.last() <= manifest.before)
+            .count();
+        let mut streams = self.streams.lock();
+        for tail in self.tails.drain(..merged) {
+            tail.tell_streams(&mut streams);
+        }
+        drop(streams);
         self.manifest = Arc::new(manifest);
         true
     }
@@ -287,6 +296,20 @@ impl Snapshot {
             })
         });
         segments.chain(tails).collect()
+    }
+
+    /// The same for who decides, with what is known of streams now.
+    pub(super) fn parts_to_decide<'a>(
+        &'a self,
+        topic: &'a TopicName,
+        desk: &'a Desk<'a>,
+        streams: &'a Mutex<Streams>,
+    ) -> Vec<BlobPart<'a>> {
+        let mut parts = self.parts(topic, desk, 0);
+        let at = self.segments_end();
+        let known = BlobPart::Streams(KnownStreams { at, streams });
+        parts.insert(self.segments.len(), known);
+        parts
     }
 
     /// Where the segments end.
