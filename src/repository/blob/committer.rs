@@ -26,6 +26,8 @@ use crate::models::{Position, Result};
 /// A slot has no more bytes of records than this, but for a single append.
 pub(super) const GROUP_BYTES: usize = 8 << 20;
 pub(super) const GROUP_EVENTS: usize = 10_000;
+/// How often those who were answered are let run before the next slot, where they do come back.
+const MOST_YIELDS: usize = 16;
 /// So often is a lost race run again before the callers are told that the store is too busy.
 pub(super) const MOST_RACES: usize = 10_000;
 
@@ -36,6 +38,8 @@ pub(super) struct Committer {
     /// Appends for which something is being fetched.
     aside: FuturesUnordered<BoxFuture<'static, (Request, Result<(), Failure>)>>,
     pace: Pace,
+    /// How many appends were answered by the last slot.
+    answered: usize,
 }
 
 /// What came of a group's slot.
@@ -53,6 +57,7 @@ impl Committer {
             waiting: VecDeque::new(),
             aside: FuturesUnordered::new(),
             pace: Pace::default(),
+            answered: 0,
         }
     }
 
@@ -69,13 +74,35 @@ impl Committer {
                     Some((request, done)) = self.aside.next() => self.back(request, done),
                 }
             }
-            while let Ok(next) = work.try_recv() {
-                self.waiting.push_back(next);
-            }
+            self.gather(&mut work).await;
             while let Some(Some((request, done))) = self.aside.next().now_or_never() {
                 self.back(request, done);
             }
             self.turn().await;
+        }
+    }
+
+    /// Takes what is there. Those who have just been answered are let run first: they may come back
+    /// with the next append, which costs no slot of its own then.
+    async fn gather(&mut self, work: &mut mpsc::UnboundedReceiver<Work>) {
+        let mut drain = |waiting: &mut VecDeque<Work>| {
+            while let Ok(next) = work.try_recv() {
+                waiting.push_back(next);
+            }
+            waiting.len()
+        };
+        let mut count = drain(&mut self.waiting);
+        let expected = count + std::mem::take(&mut self.answered);
+        for _ in 0..MOST_YIELDS {
+            if count >= expected {
+                return;
+            }
+            tokio::task::yield_now().await;
+            let now = drain(&mut self.waiting);
+            if now == count {
+                return;
+            }
+            count = now;
         }
     }
 
@@ -160,7 +187,10 @@ impl Committer {
                 continue;
             }
             match self.put(&header, &decided.chunks).await {
-                Done::Recorded => return answer(decided),
+                Done::Recorded => {
+                    self.answered = decided.staged.len();
+                    return answer(decided);
+                }
                 Done::Again => group = requests(decided),
                 Done::Failed(outcome) => return self.fail_staged(decided, &outcome),
             }
