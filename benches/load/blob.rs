@@ -132,8 +132,11 @@ pub(crate) async fn big(directory: &str, events: u64) -> Result<()> {
         json!({ "work": "memory", "adapter": "blob" }),
         json!({ "after_scan_mib": mib()? - before }),
     );
+    // Merging goes on for a while.
+    tokio::time::sleep(Duration::from_secs(5)).await;
     target.close().await?;
     // Anew, as another process would find it.
+    drop(store.take_counts());
     let annals = open(&store, "big").await?;
     let opened = store.take_total();
     annals.store.get_latest_version("orders-0").await?;

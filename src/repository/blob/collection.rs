@@ -10,13 +10,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use object_store::{ObjectMeta, path::Path};
 
-use super::{
-    core::Core,
-    failure::Failure,
-    keys::number_of,
-    manifest::{Manifest, Retired},
-    objects::made_at,
-};
+use super::{core::Core, failure::Failure, keys::number_of, manifest::Retired, objects::made_at};
 use crate::models::Timestamp;
 
 /// So many of the newest manifests are kept.
@@ -33,6 +27,8 @@ pub(super) async fn collect(core: &Arc<Core>) -> Result<(), Failure> {
         .await?;
     let now = listed.last().map(made_at);
     if let Some(now) = now {
+        let orphans = orphans(core, now).await?;
+        core.shared.objects.delete(orphans).await?;
         collect_at(core, &listed, now).await?;
     }
     come_again(core);
@@ -61,7 +57,6 @@ async fn collect_at(
         let names = retired.segments.iter();
         garbage.extend(names.map(|name| core.keys.segment(name)));
     }
-    garbage.extend(orphans(core, &manifest).await?);
     if let Some(start) = expired.iter().map(|one| one.log_start).max() {
         garbage.extend(merged_slots(core, start).await?);
     }
@@ -75,8 +70,9 @@ async fn collect_at(
     Ok(())
 }
 
-/// Segments that no manifest names, nor ever will.
-async fn orphans(core: &Core, manifest: &Manifest) -> Result<Vec<Path>, Failure> {
+/// Segments that no manifest names, nor ever will. Only to be asked by who has just made a manifest.
+async fn orphans(core: &Core, now: Timestamp) -> Result<Vec<Path>, Failure> {
+    let manifest = core.with(|view| Arc::clone(&view.manifest))?;
     let mut named: HashSet<&str> = HashSet::new();
     named.extend(manifest.segments.iter().map(|one| one.name.as_str()));
     let retired = manifest.retired.iter().flat_map(|one| &one.segments);
@@ -87,9 +83,11 @@ async fn orphans(core: &Core, manifest: &Manifest) -> Result<Vec<Path>, Failure>
         .list(&core.keys.segments(), None)
         .await?;
     let is_orphan = |one: &ObjectMeta| {
-        let key = &one.location;
-        let named = key.filename().is_some_and(|name| named.contains(name));
-        !named && number_of(key).is_some_and(|base| base < manifest.number)
+        let named = one
+            .location
+            .filename()
+            .is_some_and(|name| named.contains(name));
+        !named && made_at(one).until(now) >= core.shared.settings.grace
     };
     let orphans = listed.into_iter().filter(is_orphan);
     Ok(orphans.map(|one| one.location).collect())

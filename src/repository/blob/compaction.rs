@@ -3,7 +3,10 @@
 //! Any process may do it at any time. What counts is the manifest: of two that are made at once, one
 //! gets the next number, and what the other has made is thrown away.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use object_store::path::Path;
@@ -23,7 +26,7 @@ use super::{
 };
 
 /// Where the log is so many times as long as it is to be, appends wait until it is merged.
-const LATE: u64 = 8;
+const LATE: u64 = 4;
 const AFTER_FAILURE: Duration = Duration::from_millis(500);
 
 /// Starts to merge the log into a segment, where it is long enough and nobody does. The committer calls
@@ -83,7 +86,7 @@ pub(super) async fn wait_if_late(core: &Arc<Core>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Merges the log into a segment, and small segments into larger ones.
+/// Merges the log into a segment.
 async fn compact(core: &Arc<Core>) -> Result<(), Failure> {
     let began = Moment::now();
     let (snapshot, manifest, end) = core.with(|view| {
@@ -95,41 +98,87 @@ async fn compact(core: &Arc<Core>) -> Result<(), Failure> {
         };
         (view.snapshot(), Arc::clone(&view.manifest), end)
     })?;
-    let mut next = successor(&manifest);
-    next.log_start = end.slot;
-    next.previous = end.previous;
-    next.sealed = end.sealed;
-    next.last_time = end.last_time;
-    let mut made = None;
+    let mut entry = None;
     if snapshot.head > manifest.before {
-        let entry = write_segment(core, &snapshot, &manifest).await?;
-        made = Some(core.keys.segment(&entry.name));
-        next.before = entry.last;
-        next.segments.push(entry);
+        entry = Some(write_segment(core, &snapshot, &manifest).await?);
     }
-    if !commit(core, next, Vec::new(), made, began).await? {
-        return Ok(());
+    let made = entry.as_ref().map(|entry| core.keys.segment(&entry.name));
+    let follow = |newest: &Manifest| {
+        // Segments may have been merged meanwhile, but the log has to begin where it did.
+        (newest.log_start == manifest.log_start).then(|| {
+            let mut next = successor(newest);
+            next.log_start = end.slot;
+            next.previous = end.previous;
+            next.sealed = end.sealed;
+            next.last_time = end.last_time;
+            if let Some(entry) = &entry {
+                next.before = entry.last;
+                next.segments.push(entry.clone());
+            }
+            (next, Vec::new())
+        })
+    };
+    if commit(core, follow, made, began).await? {
+        merge_if_due(core);
+        collect(core).await?;
     }
+    Ok(())
+}
+
+/// Starts to merge small segments into larger ones, where there are enough and nobody does. The log
+/// is merged meanwhile as it grows.
+fn merge_if_due(core: &Arc<Core>) {
+    let due = core.with(|view| mergeable(&view.manifest.segments).is_some());
+    if !due.is_ok_and(|due| due) || core.merging.swap(true, Ordering::AcqRel) {
+        return;
+    }
+    let merging = Arc::clone(core);
+    let task = tokio::spawn(async move {
+        if let Err(failure) = merge_all(&merging).await {
+            let topic = &merging.topic;
+            tracing::warn!(%topic, %failure, "segments could not be merged");
+        }
+        merging.merging.store(false, Ordering::Release);
+    });
+    *core.merge.lock() = Some(task);
+}
+
+async fn merge_all(core: &Arc<Core>) -> Result<(), Failure> {
     loop {
         let began = Moment::now();
-        let manifest = core.with(|view| Arc::clone(&view.manifest))?;
+        let (manifest, segments) =
+            core.with(|view| (Arc::clone(&view.manifest), Arc::clone(&view.segments)))?;
         let Some(range) = mergeable(&manifest.segments) else {
-            break;
+            return Ok(());
         };
-        let segments = core.with(|view| Arc::clone(&view.segments))?;
-        let sources = segments.get(range.clone()).unwrap_or_default();
+        let sources = segments.get(range).unwrap_or_default();
         let Some(entry) = merge(core, sources, manifest.number).await? else {
-            break;
+            return Ok(());
         };
+        let names: Vec<&str> = sources.iter().map(|one| one.entry.name.as_str()).collect();
         let made = core.keys.segment(&entry.name);
-        let mut next = successor(&manifest);
-        let retired = next.segments.splice(range, [entry]);
-        let retired = retired.map(|one| one.name).collect();
-        if !commit(core, next, retired, Some(made), began).await? {
-            break;
+        let follow = |newest: &Manifest| {
+            let first = newest
+                .segments
+                .iter()
+                .position(|one| names.first() == Some(&&*one.name))?;
+            let range = first..first + names.len();
+            let there = newest.segments.get(range.clone())?;
+            let same = there
+                .iter()
+                .zip(&names)
+                .all(|(one, name)| one.name == **name);
+            same.then(|| {
+                let mut next = successor(newest);
+                let retired = next.segments.splice(range, [entry.clone()]);
+                let retired = retired.map(|one| one.name).collect();
+                (next, retired)
+            })
+        };
+        if !commit(core, follow, Some(made), began).await? {
+            return Ok(());
         }
     }
-    collect(core).await
 }
 
 /// Where the part of the log ends that is merged.
@@ -179,53 +228,70 @@ async fn write_segment(
     Ok(SegmentEntry::of(name, &written))
 }
 
-/// Makes a manifest the newest, unless somebody was faster. `retired` are segments that it does not
-/// name any more; what was `made` for it is thrown away where it is not to be.
-pub(super) async fn commit(
+/// Makes the manifest the newest that is to follow it, as `follow` says, with the segments that it
+/// does not name any more. Where `follow` says that none may follow, because somebody else has done
+/// the same, what was `made` for it is thrown away.
+async fn commit(
     core: &Arc<Core>,
-    mut next: Manifest,
-    retired: Vec<String>,
+    follow: impl Fn(&Manifest) -> Option<(Manifest, Vec<String>)>,
     made: Option<Path>,
     began: Moment,
 ) -> Result<bool, Failure> {
     let shared = &core.shared;
-    next.retired.push(Retired {
-        by: next.number,
-        log_start: next.log_start,
-        segments: retired,
-    });
-    // What takes too long may name what others have thrown away by now.
-    if began.elapsed() > shared.settings.grace / 4 {
-        return Err(Failure::unsent(
-            "merging took longer than a quarter of the grace period",
-        ));
-    }
-    let encoded = next
-        .encode()
-        .map_err(|_| Failure::unsent("a manifest cannot be written as JSON"))?;
-    let key = core.keys.manifest(next.number);
-    let (number, own) = (next.number, next.write_id);
-    let is_own = |object: &Bytes| {
-        Manifest::decode(object, number).is_ok_and(|manifest| manifest.write_id == own)
-    };
-    let patience = shared.settings.outcome_timeout;
-    let outcome = put_or_lose(&shared.objects, &key, &encoded.into(), is_own, patience).await;
-    match outcome {
-        Outcome::Won => {
-            // Where numbers were thinned out, an old one can be made again: it counts for nothing.
-            let newest = core.newest_manifest().await?;
-            let won = newest.write_id == own;
-            core.with(|view| view.adopt(newest, &core.keys))?;
-            Ok(won)
+    loop {
+        let newest = core.with(|view| Arc::clone(&view.manifest))?;
+        if made.as_ref().is_some_and(|made| names(&newest, made)) {
+            // It became the newest, and others have followed it.
+            return Ok(true);
         }
-        Outcome::Lost => {
-            core.adopt_newest().await?;
+        let Some((mut next, retired)) = follow(&newest) else {
             if let Some(made) = made {
                 shared.objects.delete(vec![made]).await?;
             }
-            Ok(false)
+            return Ok(false);
+        };
+        next.retired.push(Retired {
+            by: next.number,
+            log_start: next.log_start,
+            segments: retired,
+        });
+        // What takes too long may name what others have thrown away by now.
+        if began.elapsed() > shared.settings.grace / 4 {
+            let reason = "merging took longer than a quarter of the grace period";
+            return Err(Failure::unsent(reason));
         }
-        // It may be there: then what was made is needed.
-        Outcome::Unknown(failure) | Outcome::NotSent(failure) => Err(failure),
+        let encoded = next
+            .encode()
+            .map_err(|_| Failure::unsent("a manifest cannot be written as JSON"))?;
+        let key = core.keys.manifest(next.number);
+        let (number, own) = (next.number, next.write_id);
+        let is_own = |object: &Bytes| {
+            Manifest::decode(object, number).is_ok_and(|manifest| manifest.write_id == own)
+        };
+        let patience = shared.settings.outcome_timeout;
+        let payload = encoded.into();
+        match put_or_lose(&shared.objects, &key, &payload, is_own, patience).await {
+            Outcome::Won => {
+                // Where numbers were thinned out, an old one can be made again, which counts for
+                // nothing.
+                let newest = core.newest_manifest().await?;
+                let won = newest.number == number && newest.write_id == own;
+                core.with(|view| view.adopt(newest, &core.keys))?;
+                if won {
+                    return Ok(true);
+                }
+            }
+            Outcome::Lost => core.adopt_newest().await?,
+            // It may be there: then what was made is needed.
+            Outcome::Unknown(failure) | Outcome::NotSent(failure) => return Err(failure),
+        }
     }
+}
+
+/// Whether a manifest, or one before it, names a segment.
+fn names(manifest: &Manifest, segment: &Path) -> bool {
+    let name = segment.filename().unwrap_or_default();
+    let retired = manifest.retired.iter().flat_map(|one| &one.segments);
+    let mut named = manifest.segments.iter().map(|one| &one.name).chain(retired);
+    named.any(|one| one == name)
 }

@@ -64,6 +64,9 @@ pub(super) struct Core {
     compacting: AtomicBool,
     pub(super) compacted: Notify,
     pub(super) compaction: Mutex<Option<JoinHandle<()>>>,
+    /// Whether segments are being merged into larger ones.
+    pub(super) merging: AtomicBool,
+    pub(super) merge: Mutex<Option<JoinHandle<()>>>,
     waiting_to_collect: AtomicBool,
     pub(super) polling: AtomicBool,
 }
@@ -82,6 +85,8 @@ impl Core {
             compacting: AtomicBool::new(false),
             compacted: Notify::new(),
             compaction: Mutex::default(),
+            merging: AtomicBool::new(false),
+            merge: Mutex::default(),
             waiting_to_collect: AtomicBool::new(false),
             polling: AtomicBool::new(false),
         }
@@ -390,8 +395,10 @@ impl Core {
 
     /// Stops what runs beside the calls: merging can be stopped anywhere.
     pub(super) fn stop(&self) {
-        if let Some(task) = self.compaction.lock().take() {
-            task.abort();
+        for task in [&self.compaction, &self.merge] {
+            if let Some(task) = task.lock().take() {
+                task.abort();
+            }
         }
     }
 

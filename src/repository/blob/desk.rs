@@ -31,7 +31,7 @@ use super::{
 use crate::models::{Error, Result};
 
 /// How many bytes of blocks and footers are kept for all topics of a repository.
-const CACHED_BYTES: u64 = 48 << 20;
+const CACHED_BYTES: u64 = 32 << 20;
 /// Blocks that are no further apart than this are got together.
 const GAP: u64 = 32 << 10;
 /// No request is for more than this, but for a larger block.
