@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-#[cfg(feature = "postgres")]
+#[cfg(any(feature = "postgres", feature = "blob"))]
 mod servers;
 
 use annals::{
@@ -80,6 +80,7 @@ fn fixtures() -> Vec<Arc<dyn Fixture>> {
 #[cfg(feature = "blob")]
 fn blob_fixtures(this_program: &std::path::Path) -> Vec<Arc<dyn Fixture>> {
     use annals::repository::blob::BlobFactory;
+    use servers::object_store::{Protocol, store_server};
     use std::sync::atomic::{AtomicU64, Ordering};
 
     static SITES: AtomicU64 = AtomicU64::new(0);
@@ -93,7 +94,14 @@ fn blob_fixtures(this_program: &std::path::Path) -> Vec<Arc<dyn Fixture>> {
         let (processes, program) = (Processes::ManyWriters, this_program);
         FactoryFixture::in_directory_as(name, processes, program, connect, factory)
     };
+    let on_server = |name: &str, protocol| {
+        let connect = move || store_server(protocol).fresh();
+        let (processes, program) = (Processes::ManyWriters, this_program);
+        FactoryFixture::on_server(name, processes, program, connect, factory)
+    };
     vec![
+        Arc::new(on_server("blob_s3", Protocol::S3)),
+        Arc::new(on_server("blob_azure", Protocol::Azure)),
         Arc::new(in_memory("blob_memory")),
         Arc::new(in_memory("blob_memory_merged").option("compact_slots", "2")),
         Arc::new(in_directory("blob_directory")),

@@ -1,4 +1,4 @@
-//! Servers for tests: a real PostgreSQL, started by the test itself.
+//! Servers for tests: a real PostgreSQL, and object stores, started by the test itself.
 //!
 //! `DATABASE_URL` names one to use instead. Where there is neither, the test fails, loudly.
 
@@ -7,6 +7,9 @@
     clippy::allow_attributes,
     reason = "no test program uses all of it"
 )]
+
+#[cfg(feature = "blob")]
+pub(crate) mod object_store;
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -196,6 +199,12 @@ impl Own {
             "the server does not start; see above"
         );
         own
+    }
+
+    /// Sends an order, and waits until it is done.
+    fn order(&mut self, order: &str) {
+        writeln!(self.orders, "{order}").expect("the script reads");
+        assert_eq!(self.answer(), "done", "{order}");
     }
 
     fn answer(&mut self) -> String {
