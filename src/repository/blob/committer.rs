@@ -5,7 +5,10 @@ use std::{collections::VecDeque, sync::Arc};
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use object_store::PutPayload;
-use tokio::{sync::mpsc, time::Instant};
+use tokio::{
+    sync::mpsc,
+    time::{Duration, Instant, sleep},
+};
 use uuid::Uuid;
 
 use super::{
@@ -15,6 +18,7 @@ use super::{
     deciding::{Decided, Lack, decide_all},
     desk::fetch,
     failure::Failure,
+    mark::put_mark,
     pace::Pace,
     pages::Reading,
     request::{Checked, Request, Work},
@@ -26,6 +30,8 @@ use crate::models::{Position, Result};
 /// A slot has no more bytes of records than this, but for a single append.
 pub(super) const GROUP_BYTES: usize = 8 << 20;
 pub(super) const GROUP_EVENTS: usize = 10_000;
+/// After so long without an append it is noted how far the log is.
+const IDLE: Duration = Duration::from_secs(60);
 /// How often those who were answered are let run before the next slot, where they do come back.
 const MOST_YIELDS: usize = 16;
 /// So often is a lost race run again before the callers are told that the store is too busy.
@@ -40,6 +46,9 @@ pub(super) struct Committer {
     pace: Pace,
     /// How many appends were answered by the last slot.
     answered: usize,
+    /// Whether anything was recorded since the log was noted to be so far.
+    recorded: bool,
+    marked: u64,
 }
 
 /// What came of a group's slot.
@@ -58,6 +67,8 @@ impl Committer {
             aside: FuturesUnordered::new(),
             pace: Pace::default(),
             answered: 0,
+            recorded: false,
+            marked: 0,
         }
     }
 
@@ -68,10 +79,11 @@ impl Committer {
                 tokio::select! {
                     next = work.recv() => match next {
                         Some(next) => self.waiting.push_back(next),
-                        None if self.aside.is_empty() => return,
+                        None if self.aside.is_empty() => return self.rest().await,
                         None => self.await_aside().await,
                     },
                     Some((request, done)) = self.aside.next() => self.back(request, done),
+                    () = sleep(IDLE), if self.recorded => self.rest().await,
                 }
             }
             self.gather(&mut work).await;
@@ -103,6 +115,16 @@ impl Committer {
                 return;
             }
             count = now;
+        }
+    }
+
+    /// Notes how far the log is, since nothing else is to be done.
+    async fn rest(&mut self) {
+        if std::mem::take(&mut self.recorded)
+            && let Err(failure) = put_mark(&self.core, &mut self.marked).await
+        {
+            let topic = &self.core.topic;
+            tracing::debug!(%topic, %failure, "how far the log is could not be noted");
         }
     }
 
@@ -273,6 +295,7 @@ impl Committer {
         };
         *core.putting.lock() = None;
         if matches!(done, Done::Recorded) {
+            self.recorded = true;
             self.pace.won(started.elapsed()).await;
         } else {
             if let Done::Failed(Outcome::NotSent(Failure::Gone)) = done {

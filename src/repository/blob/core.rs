@@ -19,6 +19,7 @@ use super::{
     keys::{SLOTS_PER_FOLDER, TopicKeys, number_of},
     looks::Looks,
     manifest::Manifest,
+    mark::get_mark,
     shared::{Moment, Shared},
     slot::Slot,
     view::{Snapshot, View},
@@ -220,16 +221,19 @@ impl Core {
             }
             // It may have come while we looked.
             if self.get_slot(next).await?.is_none() {
-                let reason = "it is not there, and slots behind it are";
+                let reason = "it is not there, and there are, or were, slots behind it";
                 return Err(Failure::corrupt(&self.keys.slot(next), reason));
             }
         }
         Ok(())
     }
 
-    /// Whether there are slots from this one on.
+    /// Whether there are, or were, slots from this one on.
     async fn is_beyond(&self, next: u64) -> Result<bool, Failure> {
         let objects = &self.shared.objects;
+        if get_mark(self).await? > next {
+            return Ok(true);
+        }
         let folder = self.keys.folder(next);
         let folders = objects.folders(&self.keys.log()).await?;
         if folders.last().is_some_and(|last| *last > folder) {

@@ -3,16 +3,18 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
-use object_store::{ObjectStore, memory::InMemory};
+use bytes::Bytes;
+use object_store::{ObjectStore, memory::InMemory, path::Path};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::{
+    commit::{Outcome, put_or_lose},
     connection::{Address, Kind},
     desk::Caches,
     failure::Failure,
     keys::RepositoryKeys,
-    objects::Objects,
+    objects::{Created, Objects},
     repository::BlobRepository,
     shared::Shared,
 };
@@ -118,9 +120,32 @@ impl RepositoryFactory for BlobFactory {
 
 /// Whether the store refuses to put an object where one is. One that is only read need not.
 async fn ask(shared: &Shared) -> Result<bool, Failure> {
+    let objects = &shared.objects;
     if shared.read_only {
-        let storages = shared.objects.keys.storages();
-        return shared.objects.list(&storages, None).await.map(|_| true);
+        let storages = objects.keys.storages();
+        return objects.list(&storages, None).await.map(|_| true);
     }
-    shared.objects.check_conditional_put().await
+    let key = objects.keys.probe();
+    let refuses = puts_only_once(shared, &key).await;
+    // Where it is not there, or cannot be deleted, what was found out is the same.
+    drop(objects.delete(vec![key]).await);
+    match refuses {
+        Err(failure) if failure.is_not_supported() => Ok(false),
+        refuses => refuses,
+    }
+}
+
+async fn puts_only_once(shared: &Shared, key: &Path) -> Result<bool, Failure> {
+    let objects = &shared.objects;
+    let (first, second) = (Bytes::from_static(b"first"), Bytes::from_static(b"second"));
+    let patience = shared.settings.outcome_timeout;
+    let is_own = |object: &Bytes| *object == first;
+    match put_or_lose(objects, key, &first.clone().into(), is_own, patience).await {
+        Outcome::Won => {}
+        Outcome::Lost => return Ok(false),
+        Outcome::Unknown(failure) | Outcome::NotSent(failure) => return Err(failure),
+    }
+    let again = objects.create(key, second.into()).await?;
+    let there = objects.get(key).await?;
+    Ok(again == Created::Exists && there.is_some_and(|object| object == first))
 }

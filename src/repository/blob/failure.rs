@@ -67,6 +67,21 @@ impl Failure {
         }
     }
 
+    /// Whether the store says that it cannot do such a thing at all.
+    pub(super) fn is_not_supported(&self) -> bool {
+        let source = match self {
+            Self::Unavailable { source, .. } => source.as_deref(),
+            _ => None,
+        };
+        matches!(
+            source,
+            Some(
+                object_store::Error::NotImplemented { .. }
+                    | object_store::Error::NotSupported { .. }
+            )
+        )
+    }
+
     /// The error of a call to this repository; for a topic, where it is about one.
     pub(super) fn error(self, repository: &str, topic: Option<&TopicName>) -> Error {
         match self {

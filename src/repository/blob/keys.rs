@@ -102,6 +102,11 @@ impl TopicKeys {
         self.segments().join(name)
     }
 
+    /// Tells how far the log was when its writer rested.
+    pub(super) fn mark(&self) -> Path {
+        self.prefix.clone().join("mark")
+    }
+
     pub(super) fn manifests(&self) -> Path {
         self.prefix.clone().join("man")
     }

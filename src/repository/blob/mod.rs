@@ -40,6 +40,7 @@ mod import;
 mod keys;
 mod looks;
 mod manifest;
+mod mark;
 mod merge;
 mod objects;
 mod options;

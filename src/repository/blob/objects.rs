@@ -156,18 +156,6 @@ impl Objects {
         }
     }
 
-    /// Whether putting an object where one is really is refused.
-    pub(super) async fn check_conditional_put(&self) -> Result<bool, Failure> {
-        let key = self.keys.probe();
-        let first = self.create(&key, PutPayload::from_static(b"first")).await?;
-        let second = self.create(&key, PutPayload::from_static(b"second")).await;
-        let there = self.get(&key).await?;
-        self.delete(vec![key]).await?;
-        Ok(first == Created::Yes
-            && second? == Created::Exists
-            && there.is_some_and(|object| object == "first"))
-    }
-
     /// The folders in a folder, sorted by name.
     pub(super) async fn folders(&self, folder: &Path) -> Result<Vec<Path>, Failure> {
         let listed = self.again.list_with_delimiter(Some(folder)).await;

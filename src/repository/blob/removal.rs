@@ -150,6 +150,7 @@ pub(super) async fn erase(core: &Core) -> Result<(), Failure> {
         .skip(1)
         .map(|one| one.location.clone());
     objects.delete(older.collect()).await?;
+    objects.delete(vec![core.keys.mark()]).await?;
     let removal = objects.keys.removal(core.storage);
     create(&core.shared, &removal, Bytes::from_static(b"removed\n")).await?;
     objects
