@@ -1,6 +1,8 @@
 //! An object store that counts what it is asked, and that fails as stores over a network do.
 #![allow(dead_code, reason = "what one program does not use another does")]
 
+pub(crate) mod proxy;
+
 use std::{
     collections::BTreeMap,
     fmt,
