@@ -5,7 +5,7 @@
 use std::{
     fmt::Write as _,
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    process::{Command, Output},
     time::Duration,
 };
 
@@ -170,7 +170,12 @@ fn two_imports_at_once_into_an_object_store_give_the_same_answers() {
     };
     let path = file.to_str().expect("a path");
     let imports: Vec<_> = (0..2)
-        .map(|_| at(&[path]).stdout(Stdio::piped()).spawn().expect("it runs"))
+        .map(|_| {
+            at(&[path])
+                .stdout(std::process::Stdio::piped())
+                .spawn()
+                .expect("it runs")
+        })
         .collect();
     let mut recorded = 0;
     for import in imports {
