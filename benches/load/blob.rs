@@ -9,7 +9,11 @@ use annals::{
     ConfigurationStream, EventStoreConfig, Read, TopicConfig, repository::blob::BlobFactory,
 };
 use object_store::{
-    ObjectStore, PutMode, PutOptions, PutPayload, local::LocalFileSystem, path::Path,
+    ObjectStore, PutMode, PutOptions, PutPayload,
+    local::LocalFileSystem,
+    memory::InMemory,
+    path::Path,
+    throttle::{ThrottleConfig, ThrottledStore},
 };
 use serde_json::json;
 
@@ -192,5 +196,60 @@ async fn fill_scattered(target: &Arc<dyn Target>, events: u64) -> Result<()> {
     for client in clients {
         client.await??;
     }
+    Ok(())
+}
+
+/// Several stores on one topic, 16 clients each, in a store with the latencies of one over a network:
+/// 30 ms for a put, 15 ms for a get. Tells the share of each.
+pub(crate) async fn share(stores: usize, time: Duration) -> Result<()> {
+    let memory = Arc::new(InMemory::new());
+    let slow = ThrottleConfig {
+        wait_put_per_call: Duration::from_millis(30),
+        wait_get_per_call: Duration::from_millis(15),
+        ..ThrottleConfig::default()
+    };
+    let mut targets = Vec::new();
+    for _ in 0..stores {
+        let throttled = ThrottledStore::new(Arc::clone(&memory), slow);
+        let store = Watched::new(Arc::new(throttled));
+        targets.push(open(&store, "shared").await?);
+    }
+    let end = Instant::now() + time;
+    let mut clients = Vec::new();
+    for (number, target) in targets.into_iter().enumerate() {
+        let target: Arc<dyn Target> = Arc::new(target);
+        for client in 0..16 {
+            let target = Arc::clone(&target);
+            let mut drafts = Drafts::new(number * 16 + client, 10, Ids::Ordered);
+            clients.push(tokio::spawn(async move {
+                let (mut done, mut worst) = (0_u64, Duration::ZERO);
+                while Instant::now() < end {
+                    let begin = Instant::now();
+                    target.append(0, drafts.append(1)).await?;
+                    worst = worst.max(begin.elapsed());
+                    done += 1;
+                }
+                Result::Ok((number, done, worst))
+            }));
+        }
+    }
+    let mut shares = vec![0; stores];
+    let mut worst = Duration::ZERO;
+    for client in clients {
+        let (number, done, longest) = client.await??;
+        if let Some(share) = shares.get_mut(number) {
+            *share += done;
+        }
+        worst = worst.max(longest);
+    }
+    let all: u64 = shares.iter().sum();
+    report(
+        json!({ "work": "share", "adapter": "blob", "store": "throttled", "writers": stores, "clients_each": 16 }),
+        json!({
+            "events_per_s": all as f64 / time.as_secs_f64(),
+            "events_of_each": shares,
+            "worst_ms": worst.as_millis() as u64,
+        }),
+    );
     Ok(())
 }

@@ -104,6 +104,12 @@ enum Work {
     /// Clients that append to topics in an object store, a local directory, beside its conditional puts
     #[cfg(feature = "blob")]
     Blob,
+    /// Stores that append to one topic in an object store with the latencies of a network
+    #[cfg(feature = "blob")]
+    BlobShare {
+        #[arg(long, default_value_t = 2)]
+        stores: usize,
+    },
     /// A topic of many events in an object store: requests to open and to read, memory, scan
     #[cfg(feature = "blob")]
     BlobBig {
@@ -167,6 +173,8 @@ async fn main() -> Result<()> {
         Work::Crash { events } => big::crash(path, events).await,
         #[cfg(feature = "blob")]
         Work::Blob => blob::append(path, time).await,
+        #[cfg(feature = "blob")]
+        Work::BlobShare { stores } => blob::share(stores, time).await,
         #[cfg(feature = "blob")]
         Work::BlobBig { events } => blob::big(path, events).await,
         Work::Open { path } => big::open(&path).await,
