@@ -42,7 +42,7 @@ async fn collect_at(
 ) -> Result<(), Failure> {
     let objects = &core.shared.objects;
     let manifest = core.with(|view| Arc::clone(&view.manifest))?;
-    let grace = core.shared.settings.grace;
+    let grace = manifest.grace();
     let is_old = |time: Timestamp| time.until(now) >= grace;
     let made_by = |number: u64| {
         let found = listed
@@ -87,7 +87,7 @@ async fn orphans(core: &Core, now: Timestamp) -> Result<Vec<Path>, Failure> {
             .location
             .filename()
             .is_some_and(|name| named.contains(name));
-        !named && made_at(one).until(now) >= core.shared.settings.grace
+        !named && made_at(one).until(now) >= manifest.grace()
     };
     let orphans = listed.into_iter().filter(is_orphan);
     Ok(orphans.map(|one| one.location).collect())
@@ -137,7 +137,9 @@ fn come_again(core: &Arc<Core>) {
     }
     let waiting = Arc::downgrade(core);
     let mut closed = core.shared.closed.subscribe();
-    let grace = core.shared.settings.grace;
+    let Ok(grace) = core.with(|view| view.manifest.grace()) else {
+        return;
+    };
     tokio::spawn(async move {
         let waited = tokio::time::sleep(grace + grace / PER_GRACE);
         tokio::select! {

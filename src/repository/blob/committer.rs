@@ -311,8 +311,8 @@ impl Committer {
     /// and collected while this process stood still: then nobody will ever read it.
     async fn confirm(&mut self, header: &Header, began: Moment) -> Result<bool, Failure> {
         let core = Arc::clone(&self.core);
-        let proven = core.with(|view| view.proven)?;
-        if proven.elapsed() > core.shared.settings.grace / 4 {
+        let (proven, grace) = core.with(|view| (view.proven, view.manifest.grace()))?;
+        if proven.elapsed() > grace / 4 {
             let manifest = core.newest_manifest().await?;
             if manifest.log_start > header.slot {
                 core.reload().await?;

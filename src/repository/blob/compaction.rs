@@ -256,7 +256,7 @@ async fn commit(
             segments: retired,
         });
         // What takes too long may name what others have thrown away by now.
-        if began.elapsed() > shared.settings.grace / 4 {
+        if began.elapsed() > newest.grace() / 4 {
             let reason = "merging took longer than a quarter of the grace period";
             return Err(Failure::unsent(reason));
         }

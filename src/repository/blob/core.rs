@@ -166,7 +166,7 @@ impl Core {
                 State::Gone => return Err(Failure::Gone),
                 State::Unknown => None,
                 State::Known(view) => {
-                    let old = view.proven.elapsed() > settings.grace / 2;
+                    let old = view.proven.elapsed() > view.manifest.grace() / 2;
                     Some((old, view.log_slots() >= settings.compact_slots * 2))
                 }
             }

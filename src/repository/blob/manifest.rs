@@ -3,6 +3,8 @@
 //! Manifests are numbered and never changed; the one with the greatest number counts. One is a line
 //! with a checksum, and JSON.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use crc32c::crc32c;
 use serde::{Deserialize, Serialize};
@@ -22,6 +24,9 @@ pub(super) struct Manifest {
     pub(super) write_id: Uuid,
     /// Times in records are kept as the distance from this one.
     pub(super) base: Timestamp,
+    /// How long what is not needed any more is kept, as it was said when the storage was made: all
+    /// processes go by it.
+    pub(super) grace_ms: u64,
     /// The first slot that is not in the segments.
     pub(super) log_start: u64,
     /// The position before that slot.
@@ -98,11 +103,12 @@ impl SegmentEntry {
 
 impl Manifest {
     /// That of a topic without events.
-    pub(super) fn first(base: Timestamp) -> Self {
+    pub(super) fn first(base: Timestamp, grace: Duration) -> Self {
         Self {
             number: 0,
             write_id: super::keys::random(),
             base,
+            grace_ms: u64::try_from(grace.as_millis()).unwrap_or(u64::MAX),
             log_start: 0,
             before: Position::START,
             previous: Uuid::nil(),
@@ -112,6 +118,10 @@ impl Manifest {
             segments: Vec::new(),
             retired: Vec::new(),
         }
+    }
+
+    pub(super) const fn grace(&self) -> Duration {
+        Duration::from_millis(self.grace_ms)
     }
 
     pub(super) fn encode(&self) -> Result<Bytes, serde_json::Error> {
@@ -156,7 +166,7 @@ mod tests {
 
     #[test]
     fn a_manifest_is_read_as_it_was_written_and_every_change_is_found() {
-        let mut manifest = Manifest::first(Timestamp::from_micros(5));
+        let mut manifest = Manifest::first(Timestamp::from_micros(5), Duration::from_secs(9));
         manifest.number = 3;
         manifest.segments.push(SegmentEntry {
             name: "s".to_owned(),
@@ -183,7 +193,7 @@ mod tests {
 
     #[test]
     fn segments_have_to_follow_one_another() {
-        let mut manifest = Manifest::first(Timestamp::default());
+        let mut manifest = Manifest::first(Timestamp::default(), Duration::ZERO);
         manifest.before = Position::new(1);
         let object = manifest.encode().unwrap();
         assert!(Manifest::decode(&object, 0).is_err());

@@ -23,8 +23,8 @@
 //! | `compact_bytes` | 4,096 to 67,108,864 | 8,388,608 |
 //!
 //! `grace_ms` is how long what was merged is kept for those who do not know that yet. A process that
-//! stands still for longer than a quarter of it asks the store before it acknowledges anything. All
-//! processes of a repository have to agree on it.
+//! stands still for longer than a quarter of it asks the store before it acknowledges anything. A topic
+//! keeps the one that it was created with.
 
 mod collection;
 mod commit;

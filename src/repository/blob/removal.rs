@@ -67,7 +67,7 @@ pub(super) async fn make(core: &Core, placement: &Placement) -> Result<(), Failu
         let reason = "there is a log or a segment, and no manifest";
         return Err(Failure::corrupt(&one.location, reason));
     }
-    let first = Manifest::first(core.shared.clock.now());
+    let first = Manifest::first(core.shared.clock.now(), core.shared.settings.grace);
     let first = first
         .encode()
         .map_err(|_| Failure::unsent("a manifest cannot be written as JSON"))?;
@@ -180,7 +180,7 @@ async fn end_manifests(core: &Core) -> Result<(), Failure> {
         if manifest.as_ref().is_ok_and(|manifest| manifest.removed) {
             return Ok(());
         }
-        let mut last = Manifest::first(core.shared.clock.now());
+        let mut last = Manifest::first(core.shared.clock.now(), core.shared.settings.grace);
         last.number = newest;
         let mut last = successor(&last);
         last.removed = true;
