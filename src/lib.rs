@@ -24,6 +24,7 @@ mod queries;
 mod registry;
 pub mod repository;
 mod stream_change;
+mod subscription;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod topic_state;
@@ -36,6 +37,7 @@ pub use models::{
     Append, AppendReceipt, BoxError, Candidate, Clock, ContentType, Direction, Error, EventFilter,
     EventType, ExpectedVersion, FilterItem, HealthReport, HealthStatus, Limits, NewEvent, Options,
     Placement, Position, Read, RecordedEvent, RepositoryHealth, Result, STREAM_DELETED,
-    STREAM_RESTORED, StorageId, StoreId, StreamId, StreamState, SystemClock, Tags, Timestamp,
-    TopicConfig, TopicInfo, TopicName, TopicStatus, Version,
+    STREAM_RESTORED, Signal, StorageId, StoreId, StreamId, StreamState, Subscribe, SystemClock,
+    Tags, Timestamp, TopicConfig, TopicInfo, TopicName, TopicStatus, Version,
 };
+pub use subscription::{MergedSubscription, Signals, Subscription};

@@ -16,7 +16,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("repository/file", &["repository", "models"]),
     ("repository/postgres", &["repository", "models"]),
     ("repository/blob", &["repository", "models"]),
-    ("testing", &["repository", "models"]),
+    ("testing", &["subscription", "repository", "models"]),
     ("write_model", &["repository", "models"]),
     // What fuzzing calls; in tests only.
     (
@@ -52,7 +52,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("topic_state", &["context", "repository", "models"]),
     ("stream_change", &["context", "repository", "models"]),
     ("move_topic", &["context", "repository", "models"]),
-    ("subscription", &["context", "repository", "models"]),
+    (
+        "subscription",
+        &["context", "detached", "write_model", "repository", "models"],
+    ),
     (
         "commands",
         &[

@@ -124,6 +124,20 @@ pub enum Error {
         stream: StreamId,
     },
 
+    /// A position is beyond the topic's last event: it comes from another topic, or from events that
+    /// are not recorded any more.
+    #[error(
+        "the position {position} is beyond the last event of topic {topic:?}, {head}; it comes from another topic, or its events were lost: begin anew"
+    )]
+    PositionAhead {
+        /// The topic.
+        topic: TopicName,
+        /// The position that was given.
+        position: Position,
+        /// That of the topic's last event.
+        head: Position,
+    },
+
     /// The stream is not at the version that the append expected; nothing was written.
     #[error("the stream {stream:?} was expected {expected} and is at version {actual}")]
     WrongExpectedVersion {

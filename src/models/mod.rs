@@ -16,6 +16,7 @@ mod position;
 mod read;
 pub(crate) mod secrets;
 mod stream;
+mod subscribe;
 mod tags;
 pub(crate) mod text;
 mod timestamp;
@@ -34,8 +35,10 @@ pub use placement::{Options, Placement, StorageId, StoreId};
 pub use position::{Position, Version};
 pub use read::{Direction, Read};
 pub use stream::StreamState;
+pub use subscribe::{Signal, Subscribe};
 pub use tags::Tags;
 pub use timestamp::Timestamp;
 pub use topic::{TopicConfig, TopicInfo, TopicStatus};
 
 pub(crate) use read::ReadParts;
+pub(crate) use subscribe::{Begin, SubscribeParts};
