@@ -12,8 +12,9 @@ use crate::{
     },
     context::Context,
     models::{
-        Append, AppendReceipt, EventFilter, HealthReport, Position, Read, RecordedEvent, Result,
-        StoreId, StreamState, Subscribe, TopicConfig, TopicInfo, TopicStatus,
+        Append, AppendReceipt, Clock, EventFilter, HealthReport, Placement, Position, Read,
+        RecordedEvent, Result, StoreId, StreamState, Subscribe, TopicConfig, TopicInfo,
+        TopicStatus,
     },
     open,
     queries::{
@@ -87,6 +88,17 @@ impl EventStore {
         Ok(Self {
             context: Arc::new(context),
         })
+    }
+
+    /// Where a topic is, with its secrets as they are recorded.
+    pub(crate) async fn placement(&self, topic: &str) -> Result<Placement> {
+        let _pass = self.context.enter()?;
+        Ok(self.context.route(topic).await?.topic.placement.clone())
+    }
+
+    /// Where the time comes from.
+    pub(crate) fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.context.clock)
     }
 
     /// The id of the store, given when it was first opened.

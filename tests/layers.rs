@@ -51,6 +51,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("event_stream", &["repository", "models"]),
     ("topic_state", &["context", "repository", "models"]),
     ("stream_change", &["context", "repository", "models"]),
+    // Built as another crate would be.
+    ("consumer", &[ROOT, "repository"]),
     ("move_topic", &["context", "repository", "models"]),
     (
         "subscription",

@@ -4,103 +4,16 @@
 #![cfg(test)]
 #![cfg(all(feature = "file", feature = "testing"))]
 
+mod kinds;
 #[cfg(feature = "postgres")]
 mod servers;
 
-use std::time::Duration;
-
 use annals::{
-    Append, ConfigurationStream, Error, EventFilter, EventStore, EventStoreConfig, NewEvent,
-    Position, Read, RecordedEvent, Signal, Subscribe, Subscription, TopicConfig,
-    testing::Delivered,
+    ConfigurationStream, Error, EventFilter, EventStore, EventStoreConfig, Position, Signal,
+    Subscribe, Subscription, testing::Delivered,
 };
 use futures_util::{FutureExt, StreamExt, TryStreamExt};
-
-/// Long enough for anything that is not stuck.
-const SOON: Duration = Duration::from_secs(20);
-
-/// What a place of events is given by.
-#[derive(Debug)]
-struct Kind {
-    adapter: &'static str,
-    connection: String,
-    _directory: Option<tempfile::TempDir>,
-}
-
-impl Kind {
-    fn all() -> Vec<Self> {
-        let directory = tempfile::tempdir().unwrap();
-        let mut kinds = vec![
-            Self {
-                adapter: "memory",
-                connection: "here".to_owned(),
-                _directory: None,
-            },
-            Self {
-                adapter: "file",
-                connection: directory.path().display().to_string(),
-                _directory: Some(directory),
-            },
-        ];
-        if cfg!(feature = "postgres") {
-            kinds.push(Self::postgres());
-        }
-        kinds
-    }
-
-    #[cfg(feature = "postgres")]
-    fn postgres() -> Self {
-        Self {
-            adapter: "postgres",
-            connection: servers::postgres().fresh(),
-            _directory: None,
-        }
-    }
-
-    #[cfg(not(feature = "postgres"))]
-    fn postgres() -> Self {
-        unreachable!("this build does not have it")
-    }
-
-    fn topic(&self, name: &str) -> TopicConfig {
-        TopicConfig::new(name, self.adapter, &self.connection)
-    }
-
-    async fn open(&self) -> EventStore {
-        let configuration = ConfigurationStream::new(self.adapter, &self.connection);
-        EventStore::open(EventStoreConfig::new(configuration))
-            .await
-            .unwrap()
-    }
-
-    /// A further store on the same configuration, where there can be one in this process.
-    async fn open_another(&self) -> Option<EventStore> {
-        if self.adapter == "memory" {
-            return None;
-        }
-        Some(self.open().await)
-    }
-}
-
-async fn append(store: &EventStore, topic: &str, stream: &str, count: u64) {
-    let events: Vec<_> = (0..count)
-        .map(|number| NewEvent::json("Given", &number).unwrap())
-        .collect();
-    let appended = store.append_events(topic, Append::new(events).stream(stream));
-    appended.await.unwrap();
-}
-
-async fn log(store: &EventStore, topic: &str) -> Vec<RecordedEvent> {
-    let read = Read::all().limit(u64::MAX);
-    store.get_events(topic, read).await.unwrap()
-}
-
-async fn soon<T>(what: &str, work: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(SOON, work).await {
-        Ok(done) => done,
-        Err(_) => panic!("{what} takes too long"),
-    }
-}
+use kinds::{Kind, append, log, soon};
 
 async fn take(live: &mut Subscription, delivered: &mut Delivered, up_to: u64) {
     while delivered.last().get() < up_to {
@@ -239,7 +152,7 @@ async fn closing_the_store_ends_subscriptions_in_every_state() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_subscription_lives_without_the_handle_of_its_store() {
-    let kind = &Kind::all()[1];
+    let kind = Kind::file();
     let store = kind.open().await;
     store.create_topic(kind.topic("t")).await.unwrap();
     append(&store, "t", "s", 3).await;
@@ -330,7 +243,7 @@ async fn several_topics_are_one_stream_each_in_its_own_order() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_only_reads_follows_a_topic_and_its_deletion() {
-    let kind = &Kind::all()[1];
+    let kind = Kind::file();
     let store = kind.open().await;
     store.create_topic(kind.topic("t")).await.unwrap();
     append(&store, "t", "s", 3).await;
@@ -357,7 +270,7 @@ async fn a_store_that_only_reads_follows_a_topic_and_its_deletion() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_subscribers_of_one_topic_miss_nothing() {
-    let kind = &Kind::all()[0];
+    let kind = Kind::memory();
     let store = kind.open().await;
     store.create_topic(kind.topic("t")).await.unwrap();
     append(&store, "t", "s", 100).await;
@@ -386,12 +299,7 @@ async fn a_thousand_subscribers_of_one_topic_miss_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_stops_or_crashes_interrupts_subscriptions_and_ends_none() {
     let server = servers::Postgres::start(&[]);
-    let url = server.fresh();
-    let kind = Kind {
-        adapter: "postgres",
-        connection: url,
-        _directory: None,
-    };
+    let kind = Kind::at(&server);
     let store = kind.open().await;
     store.create_topic(kind.topic("t")).await.unwrap();
     append(&store, "t", "s", 10).await;

@@ -166,6 +166,22 @@ pub enum Error {
         position: Position,
     },
 
+    /// Another instance of the consumer has its lease; nothing was written.
+    #[error("the consumer {consumer:?} has lost its lease; another instance of it goes on")]
+    LeaseLost {
+        /// The consumer's key.
+        consumer: String,
+    },
+
+    /// A checkpoint was replaced by somebody else, or would go back; nothing was written.
+    #[error(
+        "the checkpoint of {consumer:?} is not the one that was read, or would go back; load it and decide again"
+    )]
+    CheckpointConflict {
+        /// The consumer's key.
+        consumer: String,
+    },
+
     /// Another process writes to the repository.
     #[error(
         "the repository {repository} is in use by another process; close it there, or open this store read-only"

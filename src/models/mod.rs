@@ -3,6 +3,7 @@
 //! Nothing here does I/O or waits. Models import nothing of the crate but models.
 
 mod append;
+mod checkpoint;
 mod clock;
 mod error;
 mod event;
@@ -23,6 +24,7 @@ mod timestamp;
 mod topic;
 
 pub use append::{Append, AppendReceipt, ExpectedVersion};
+pub use checkpoint::{Checkpoint, Commit, Holder};
 pub use clock::{Clock, SystemClock};
 pub use error::{BoxError, Error, Result};
 pub use event::{NewEvent, RecordedEvent};

@@ -68,6 +68,12 @@ impl Subscribe {
         Self::of(Begin::Now)
     }
 
+    /// The same from after this position.
+    pub(crate) const fn begin_after(mut self, position: Position) -> Self {
+        self.0.from = Begin::After(position);
+        self
+    }
+
     fn of(from: Begin) -> Self {
         Self(SubscribeParts {
             from,

@@ -11,6 +11,7 @@
 //! written down in `ARCHITECTURE.md`.
 
 mod batch;
+mod checkpoints;
 mod decide;
 #[cfg(feature = "file")]
 pub mod file;
@@ -32,6 +33,7 @@ use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 
 pub use batch::{AppendBatch, BatchEvent, Condition};
+pub use checkpoints::Checkpoints;
 pub use decide::{LogView, Verdict, decide};
 pub use plan::{Page, ReadPlan};
 

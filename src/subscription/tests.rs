@@ -260,3 +260,23 @@ async fn a_storage_that_is_lost_is_an_error() {
     let error = live.next().await.unwrap().unwrap_err();
     assert!(matches!(error, Error::Corruption { .. }), "{error}");
 }
+
+/// One that does not know how far it has looked would be woken again and again.
+#[tokio::test]
+async fn what_does_not_match_is_not_looked_at_again() {
+    let first = place().await;
+    append(&first, 10).await;
+    let plan = ReadPlan {
+        filter: crate::models::EventFilter::all().types(["NeverThere"]),
+        ..ReadPlan::all_after(Position::START)
+    };
+    let mut follower = Follower::new(Movable::at(first.clone()), plan, 1000);
+    for head in [10, 11, 12] {
+        while follower.position().get() < head {
+            let step = tokio::time::timeout(Duration::from_secs(20), follower.step());
+            step.await.expect("it moves on").unwrap().unwrap();
+        }
+        assert_eq!(follower.position().get(), head);
+        append(&first, 1).await;
+    }
+}

@@ -52,6 +52,7 @@ impl Topic {
             placement,
             self.placement.topic.clone(),
             self.created_at,
+            self.created_position,
             self.configured_at,
         )
     }
