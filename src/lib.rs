@@ -26,6 +26,7 @@ mod registry;
 pub mod repository;
 mod stream_change;
 mod subscription;
+mod sync;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod topic_state;
@@ -36,10 +37,11 @@ pub use consumer::{Consume, Consumer, TopicCheckpoints};
 pub use event_store::EventStore;
 pub use event_stream::EventStream;
 pub use models::{
-    Append, AppendReceipt, BoxError, Candidate, Checkpoint, Clock, Commit, ContentType, Direction,
-    Error, EventFilter, EventType, ExpectedVersion, FilterItem, HealthReport, HealthStatus, Holder,
-    Limits, NewEvent, Options, Placement, Position, Read, RecordedEvent, RepositoryHealth, Result,
-    STREAM_DELETED, STREAM_RESTORED, Signal, StorageId, StoreId, StreamId, StreamState, Subscribe,
-    SystemClock, Tags, Timestamp, TopicConfig, TopicInfo, TopicName, TopicStatus, Version,
+    Append, AppendReceipt, BoxError, Candidate, Changes, Checkpoint, Clock, Commit, ContentType,
+    Direction, Error, EventFilter, EventType, ExpectedVersion, FilterItem, HealthReport,
+    HealthStatus, Holder, Limits, NewEvent, Options, Placement, Position, PushEvent, PushOutcome,
+    Read, RecordedEvent, RepositoryHealth, Result, STREAM_DELETED, STREAM_RESTORED, Signal,
+    StorageId, StoreId, StreamId, StreamState, Subscribe, SyncToken, SystemClock, Tags, Timestamp,
+    TopicConfig, TopicInfo, TopicName, TopicStatus, Version,
 };
 pub use subscription::{MergedSubscription, Signals, Subscription};

@@ -368,7 +368,7 @@ mod tables {
     }
 
     /// How many events a read model is made of.
-    const ALL: u64 = 400;
+    const ALL: u64 = 200;
 
     /// One life of an instance that keeps a read model: whether all is done.
     async fn live(

@@ -53,6 +53,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("stream_change", &["context", "repository", "models"]),
     // Built as another crate would be.
     ("consumer", &[ROOT, "repository"]),
+    ("sync", &[ROOT]),
     ("move_topic", &["context", "repository", "models"]),
     (
         "subscription",

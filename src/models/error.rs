@@ -138,6 +138,13 @@ pub enum Error {
         head: Position,
     },
 
+    /// A token of a client is of another store, or of a topic that is gone.
+    #[error("the token is not valid here: {reason}; begin anew with `SyncToken::START`")]
+    TokenExpired {
+        /// What was found.
+        reason: String,
+    },
+
     /// The stream is not at the version that the append expected; nothing was written.
     #[error("the stream {stream:?} was expected {expected} and is at version {actual}")]
     WrongExpectedVersion {
