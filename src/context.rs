@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
+
 use crate::{
     gate::{Gate, Pass},
     models::{
@@ -23,11 +25,13 @@ const TRIES: usize = 1000;
 pub(crate) struct Context {
     pub(crate) gate: Gate,
     pub(crate) registry: Registry,
-    pub(crate) write_model: WriteModel,
+    pub(crate) write_model: Arc<WriteModel>,
     pub(crate) limits: Limits,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) read_only: bool,
     pub(crate) plain_secrets: bool,
+    /// Permits to hold whole pages of history, of which a page may have 1 MiB and a read holds some.
+    pub(crate) history: Arc<Semaphore>,
 }
 
 /// A topic that is in use, and the repository where its events are.
@@ -117,10 +121,7 @@ impl Context {
         }
         Err(match error {
             // The configuration still names the storage, so it was not purged.
-            Error::TopicNotFound { .. } => Error::Corruption {
-                place: format!("topic {name}, storage {}", topic.placement.storage),
-                reason: "the storage is missing in its repository".to_owned(),
-            },
+            Error::TopicNotFound { .. } => missing(&topic.placement),
             other => other,
         })
     }
@@ -215,6 +216,14 @@ pub(crate) fn info(topic: &Topic, status: TopicStatus) -> TopicInfo {
         placement.connection = mask(&placement.connection);
         placement.options = mask_options(&placement.options);
     })
+}
+
+/// The error for a storage that the configuration names and that is not there.
+pub(crate) fn missing(placement: &Placement) -> Error {
+    Error::Corruption {
+        place: format!("topic {}, storage {}", placement.topic, placement.storage),
+        reason: "the storage is missing in its repository".to_owned(),
+    }
 }
 
 /// The error for a topic that is not there.

@@ -12,15 +12,17 @@ use crate::{
     },
     context::Context,
     models::{
-        Append, AppendReceipt, EventFilter, HealthReport, Position, Read, RecordedEvent, Result,
-        StoreId, StreamState, TopicConfig, TopicInfo, TopicStatus,
+        Append, AppendReceipt, Clock, EventFilter, HealthReport, Placement, Position, Read,
+        RecordedEvent, Result, StoreId, StreamState, Subscribe, TopicConfig, TopicInfo,
+        TopicStatus,
     },
     open,
     queries::{
         get_events, get_stream, get_topic, health, latest_version, list_topics, read_events,
-        verify_topic,
+        subscribe, verify_topic,
     },
     repository::{StorageEntry, Verified},
+    subscription::{MergedSubscription, Subscription},
 };
 
 /// An event store: topics, each configured by events in the configuration stream, and kept in the
@@ -86,6 +88,17 @@ impl EventStore {
         Ok(Self {
             context: Arc::new(context),
         })
+    }
+
+    /// Where a topic is, with its secrets as they are recorded.
+    pub(crate) async fn placement(&self, topic: &str) -> Result<Placement> {
+        let _pass = self.context.enter()?;
+        Ok(self.context.route(topic).await?.topic.placement.clone())
+    }
+
+    /// Where the time comes from.
+    pub(crate) fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.context.clock)
     }
 
     /// The id of the store, given when it was first opened.
@@ -295,6 +308,57 @@ impl EventStore {
             .after(after)
             .filter(EventFilter::all().types([event_type]));
         self.get_events(topic, read).await
+    }
+
+    /// Follows a topic: the events that are recorded, then each new one as it is recorded, each once
+    /// and in order, through lost connections and restarts of a server. See [`Subscription`].
+    ///
+    /// ```
+    /// # use annals::{ConfigurationStream, EventStore, EventStoreConfig, NewEvent, Subscribe, TopicConfig};
+    /// use futures_util::TryStreamExt;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> annals::Result<()> {
+    /// # let store = EventStore::open(EventStoreConfig::new(ConfigurationStream::memory())).await?;
+    /// # store.create_topic(TopicConfig::memory("orders")).await?;
+    /// store.append_events("orders", NewEvent::json("OrderPlaced", &1)?).await?;
+    /// let mut live = store.subscribe("orders", Subscribe::from_start()).await?;
+    /// assert_eq!(live.try_next().await?.unwrap().event_type, "OrderPlaced");
+    /// store.append_events("orders", NewEvent::json("OrderPaid", &1)?).await?;
+    /// assert_eq!(live.try_next().await?.unwrap().event_type, "OrderPaid");
+    /// let checkpoint = live.position();
+    /// # assert_eq!(checkpoint.get(), 2);
+    /// # store.close().await
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`TopicNotFound`](crate::Error::TopicNotFound);
+    /// [`PositionAhead`](crate::Error::PositionAhead) where it is to begin after a position that the
+    /// topic does not have; [`RepositoryUnavailable`](crate::Error::RepositoryUnavailable): once it
+    /// has begun, it waits for the repository instead.
+    pub async fn subscribe(&self, topic: &str, subscribe: Subscribe) -> Result<Subscription> {
+        let span = tracing::debug_span!("subscribe", topic);
+        subscribe::subscribe(&self.context, topic, subscribe)
+            .instrument(span)
+            .await
+    }
+
+    /// Follows several topics as one stream: the events of each topic in order, and no order between
+    /// topics.
+    ///
+    /// # Errors
+    /// Those of [`subscribe`](Self::subscribe), for the first topic that has one.
+    pub async fn subscribe_many<T: Into<String>>(
+        &self,
+        topics: impl IntoIterator<Item = (T, Subscribe)> + Send,
+    ) -> Result<MergedSubscription> {
+        let topics = topics.into_iter().map(|(topic, from)| (topic.into(), from));
+        let topics: Vec<_> = topics.collect();
+        let span = tracing::debug_span!("subscribe_many", topics = topics.len());
+        subscribe::subscribe_many(&self.context, topics)
+            .instrument(span)
+            .await
     }
 
     /// The position of the topic's last event: the topic's own version.

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::models::{Error, Result};
 
@@ -14,6 +14,7 @@ const CLOSED: usize = 1 << (usize::BITS - 1);
 pub(crate) struct Gate {
     state: AtomicUsize,
     idle: Notify,
+    closing: watch::Sender<bool>,
 }
 
 /// A call under way.
@@ -32,9 +33,21 @@ impl Gate {
         }
     }
 
+    /// Whether no further call is let in.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.state.load(Ordering::Acquire) & CLOSED != 0
+    }
+
+    /// Waits until no further call is let in.
+    pub(crate) async fn closing(&self) {
+        // It fails where the sender is gone, and that is here.
+        drop(self.closing.subscribe().wait_for(|closing| *closing).await);
+    }
+
     /// Lets no further call in, and waits until those that are in have left.
     pub(crate) async fn close(&self) {
         self.state.fetch_or(CLOSED, Ordering::AcqRel);
+        self.closing.send_replace(true);
         loop {
             let left = self.idle.notified();
             tokio::pin!(left);

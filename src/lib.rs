@@ -10,6 +10,7 @@
 
 mod commands;
 mod config;
+mod consumer;
 mod context;
 mod detached;
 mod event_store;
@@ -24,18 +25,23 @@ mod queries;
 mod registry;
 pub mod repository;
 mod stream_change;
+mod subscription;
+mod sync;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod topic_state;
 mod write_model;
 
 pub use config::{ConfigurationStream, EventStoreConfig};
+pub use consumer::{Consume, Consumer, TopicCheckpoints};
 pub use event_store::EventStore;
 pub use event_stream::EventStream;
 pub use models::{
-    Append, AppendReceipt, BoxError, Candidate, Clock, ContentType, Direction, Error, EventFilter,
-    EventType, ExpectedVersion, FilterItem, HealthReport, HealthStatus, Limits, NewEvent, Options,
-    Placement, Position, Read, RecordedEvent, RepositoryHealth, Result, STREAM_DELETED,
-    STREAM_RESTORED, StorageId, StoreId, StreamId, StreamState, SystemClock, Tags, Timestamp,
+    Append, AppendReceipt, BoxError, Candidate, Changes, Checkpoint, Clock, Commit, ContentType,
+    Direction, Error, EventFilter, EventType, ExpectedVersion, FilterItem, HealthReport,
+    HealthStatus, Holder, Limits, NewEvent, Options, Placement, Position, PushEvent, PushOutcome,
+    Read, RecordedEvent, RepositoryHealth, Result, STREAM_DELETED, STREAM_RESTORED, Signal,
+    StorageId, StoreId, StreamId, StreamState, Subscribe, SyncToken, SystemClock, Tags, Timestamp,
     TopicConfig, TopicInfo, TopicName, TopicStatus, Version,
 };
+pub use subscription::{MergedSubscription, Signals, Subscription};

@@ -1,5 +1,9 @@
 //! Opens a store: finds its configuration stream, or begins one, and folds it.
 
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+
 use crate::{
     config::EventStoreConfig,
     context::Context,
@@ -8,6 +12,9 @@ use crate::{
     registry::Registry,
     write_model::{ConfigurationEvent, Extra, StoreCreated, WriteModel},
 };
+
+/// How many subscriptions of a store may hold whole pages of history at a time.
+const HISTORY: usize = 16;
 
 /// Opens the store. It is ready when this returns; there is no state before that.
 pub(crate) async fn open(config: EventStoreConfig) -> Result<Context> {
@@ -21,24 +28,20 @@ pub(crate) async fn open(config: EventStoreConfig) -> Result<Context> {
         plain_secrets,
     } = config;
     let placement = configuration.placement();
-    let registry = Registry::new(
-        factories,
-        resolver,
-        std::sync::Arc::clone(&clock),
-        read_only,
-    );
+    let registry = Registry::new(factories, resolver, Arc::clone(&clock), read_only);
     let repository = registry.get(&placement).await?;
     if !read_only {
         repository.prepare(&placement).await?;
     }
     let context = Context {
         gate: Gate::default(),
-        write_model: WriteModel::new(repository, placement),
+        write_model: Arc::new(WriteModel::new(repository, placement)),
         registry,
         limits: limits.clamped(),
         clock,
         read_only,
         plain_secrets,
+        history: Arc::new(Semaphore::new(HISTORY)),
     };
     let begun = begin(&context).await;
     if begun.is_err() {

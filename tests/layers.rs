@@ -16,7 +16,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("repository/file", &["repository", "models"]),
     ("repository/postgres", &["repository", "models"]),
     ("repository/blob", &["repository", "models"]),
-    ("testing", &["repository", "models"]),
+    ("testing", &["subscription", "repository", "models"]),
     ("write_model", &["repository", "models"]),
     // What fuzzing calls; in tests only.
     (
@@ -51,8 +51,14 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("event_stream", &["repository", "models"]),
     ("topic_state", &["context", "repository", "models"]),
     ("stream_change", &["context", "repository", "models"]),
+    // Built as another crate would be.
+    ("consumer", &[ROOT, "repository"]),
+    ("sync", &[ROOT]),
     ("move_topic", &["context", "repository", "models"]),
-    ("subscription", &["context", "repository", "models"]),
+    (
+        "subscription",
+        &["context", "detached", "write_model", "repository", "models"],
+    ),
     (
         "commands",
         &[

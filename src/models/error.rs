@@ -124,6 +124,27 @@ pub enum Error {
         stream: StreamId,
     },
 
+    /// A position is beyond the topic's last event: it comes from another topic, or from events that
+    /// are not recorded any more.
+    #[error(
+        "the position {position} is beyond the last event of topic {topic:?}, {head}; it comes from another topic, or its events were lost: begin anew"
+    )]
+    PositionAhead {
+        /// The topic.
+        topic: TopicName,
+        /// The position that was given.
+        position: Position,
+        /// That of the topic's last event.
+        head: Position,
+    },
+
+    /// A token of a client is of another store, or of a topic that is gone.
+    #[error("the token is not valid here: {reason}; begin anew with `SyncToken::START`")]
+    TokenExpired {
+        /// What was found.
+        reason: String,
+    },
+
     /// The stream is not at the version that the append expected; nothing was written.
     #[error("the stream {stream:?} was expected {expected} and is at version {actual}")]
     WrongExpectedVersion {
@@ -150,6 +171,22 @@ pub enum Error {
         reason: String,
         /// Where the first of the ids is recorded.
         position: Position,
+    },
+
+    /// Another instance of the consumer has its lease; nothing was written.
+    #[error("the consumer {consumer:?} has lost its lease; another instance of it goes on")]
+    LeaseLost {
+        /// The consumer's key.
+        consumer: String,
+    },
+
+    /// A checkpoint was replaced by somebody else, or would go back; nothing was written.
+    #[error(
+        "the checkpoint of {consumer:?} is not the one that was read, or would go back; load it and decide again"
+    )]
+    CheckpointConflict {
+        /// The consumer's key.
+        consumer: String,
     },
 
     /// Another process writes to the repository.

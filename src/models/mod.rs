@@ -3,6 +3,7 @@
 //! Nothing here does I/O or waits. Models import nothing of the crate but models.
 
 mod append;
+mod checkpoint;
 mod clock;
 mod error;
 mod event;
@@ -16,12 +17,15 @@ mod position;
 mod read;
 pub(crate) mod secrets;
 mod stream;
+mod subscribe;
+mod sync;
 mod tags;
 pub(crate) mod text;
 mod timestamp;
 mod topic;
 
 pub use append::{Append, AppendReceipt, ExpectedVersion};
+pub use checkpoint::{Checkpoint, Commit, Holder};
 pub use clock::{Clock, SystemClock};
 pub use error::{BoxError, Error, Result};
 pub use event::{NewEvent, RecordedEvent};
@@ -34,8 +38,11 @@ pub use placement::{Options, Placement, StorageId, StoreId};
 pub use position::{Position, Version};
 pub use read::{Direction, Read};
 pub use stream::StreamState;
+pub use subscribe::{Signal, Subscribe};
+pub use sync::{Changes, PushEvent, PushOutcome, SyncToken};
 pub use tags::Tags;
 pub use timestamp::Timestamp;
 pub use topic::{TopicConfig, TopicInfo, TopicStatus};
 
 pub(crate) use read::ReadParts;
+pub(crate) use subscribe::{Begin, SubscribeParts};

@@ -105,6 +105,9 @@ pub struct TopicInfo {
     pub placement: Placement,
     /// When it was created.
     pub created_at: Timestamp,
+    /// The position of the configuration event that created it: what tells it from every other topic
+    /// of the store, also from one that had its name before.
+    pub created_position: Position,
     /// The position of the last configuration event that speaks of it.
     pub configured_at: Position,
 }
@@ -115,6 +118,7 @@ impl TopicInfo {
         placement: Placement,
         name: TopicName,
         created_at: Timestamp,
+        created_position: Position,
         configured_at: Position,
     ) -> Self {
         Self {
@@ -122,6 +126,7 @@ impl TopicInfo {
             status,
             placement,
             created_at,
+            created_position,
             configured_at,
         }
     }

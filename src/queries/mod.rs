@@ -7,4 +7,5 @@ pub(crate) mod health;
 pub(crate) mod latest_version;
 pub(crate) mod list_topics;
 pub(crate) mod read_events;
+pub(crate) mod subscribe;
 pub(crate) mod verify_topic;

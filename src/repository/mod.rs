@@ -13,6 +13,7 @@
 mod batch;
 #[cfg(feature = "blob")]
 pub mod blob;
+mod checkpoints;
 mod chunk;
 mod decide;
 #[cfg(feature = "file")]
@@ -36,6 +37,7 @@ use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 
 pub use batch::{AppendBatch, BatchEvent, Condition};
+pub use checkpoints::Checkpoints;
 pub use decide::{LogView, Verdict, decide};
 pub use plan::{Page, ReadPlan};
 

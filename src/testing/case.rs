@@ -106,6 +106,8 @@ pub fn cases() -> Vec<Case> {
         super::stored::CASES,
         super::read_your_writes::CASES,
         super::live::CASES,
+        super::subscribed::CASES,
+        super::subscribers::CASES,
         super::shared::CASES,
         super::unknown::CASES,
         super::contained::CASES,

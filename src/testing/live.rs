@@ -1,4 +1,4 @@
-//! P8, as far as a repository carries it: who waits for a topic is woken, and who reads and waits
+//! P8, what subscriptions stand on: who waits for a topic is woken, and who reads and waits
 //! in turn gets every event once, in order.
 
 use std::time::Duration;

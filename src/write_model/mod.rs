@@ -5,18 +5,20 @@
 
 mod events;
 mod fold;
+mod follow;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
 use parking_lot::RwLock;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 
 pub(crate) use events::{
     ConfigurationEvent, Extra, StoreCreated, TopicCreated, TopicNamed, TopicUpdated,
 };
 pub(crate) use fold::{Model, Topic};
+pub(crate) use follow::Following;
 
 use crate::{
     models::{
@@ -38,6 +40,9 @@ pub(crate) struct WriteModel {
     model: RwLock<Arc<Model>>,
     /// Held by the one who reads what is new.
     refreshing: Mutex<()>,
+    /// The position up to which the model is folded, for those who wait for changes.
+    changed: watch::Sender<Position>,
+    following: follow::Slot,
 }
 
 /// What came of a decision.
@@ -56,6 +61,8 @@ impl WriteModel {
             placement,
             model: RwLock::default(),
             refreshing: Mutex::default(),
+            changed: watch::Sender::default(),
+            following: follow::Slot::default(),
         }
     }
 
@@ -82,7 +89,15 @@ impl WriteModel {
             }
         }
         *self.model.write() = Arc::clone(&model);
+        self.changed.send_if_modified(|position| {
+            std::mem::replace(position, model.position) != model.position
+        });
         Ok(model)
+    }
+
+    /// Tells when the model has changed.
+    pub(crate) fn changes(&self) -> watch::Receiver<Position> {
+        self.changed.subscribe()
     }
 
     /// Records what was decided on `model`, if nothing was recorded since.

@@ -25,6 +25,7 @@
 //! connection is lost.
 
 mod catalog;
+mod checkpoints;
 mod codec;
 mod connection;
 mod errors;
@@ -50,5 +51,8 @@ mod verify;
 mod way;
 mod writer;
 
+pub use checkpoints::PostgresCheckpoints;
 pub use factory::PostgresFactory;
 pub use repository::PostgresRepository;
+/// The package with whose transactions [`PostgresCheckpoints`] works.
+pub use sqlx;

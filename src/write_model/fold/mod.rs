@@ -34,6 +34,9 @@ pub(crate) struct Model {
 pub(crate) struct Topic {
     pub(crate) placement: Placement,
     pub(crate) created_at: Timestamp,
+    /// The position of its creation: what tells it from every other topic of the store, wherever it
+    /// is placed and whatever has its name.
+    pub(crate) created_position: Position,
     pub(crate) configured_at: Position,
     /// What a newer version has said of the topic.
     pub(crate) extra: Extra,
@@ -49,6 +52,7 @@ impl Topic {
             placement,
             self.placement.topic.clone(),
             self.created_at,
+            self.created_position,
             self.configured_at,
         )
     }
@@ -147,6 +151,7 @@ impl Model {
             Arc::new(Topic {
                 placement,
                 created_at,
+                created_position: configured_at,
                 configured_at,
                 extra,
             }),
