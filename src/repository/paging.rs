@@ -116,6 +116,7 @@ impl Pager {
             return Ok(Some(Page {
                 events,
                 looked_to: self.looked_to(),
+                sealed: topic.sealed,
             }));
         }
         while self.span.after < self.span.up_to {
@@ -137,7 +138,11 @@ impl Pager {
             let looked_to = events
                 .last()
                 .map_or(self.span.after, |event| event.position);
-            return Ok(Some(Page { events, looked_to }));
+            return Ok(Some(Page {
+                events,
+                looked_to,
+                sealed: topic.sealed,
+            }));
         }
         self.done |= self.span.after >= self.span.up_to;
         let looked_to = if self.done {
@@ -145,7 +150,11 @@ impl Pager {
         } else {
             self.looked_to()
         };
-        Ok(Some(Page { events, looked_to }))
+        Ok(Some(Page {
+            events,
+            looked_to,
+            sealed: topic.sealed,
+        }))
     }
 
     /// The position that is looked at next.
