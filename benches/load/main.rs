@@ -10,7 +10,12 @@ mod blob;
 mod draft;
 mod drive;
 mod measure;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod raw;
+#[cfg(feature = "postgres")]
+#[path = "../../tests/servers/mod.rs"]
+mod servers;
 #[cfg(feature = "blob")]
 #[path = "../../tests/stores/mod.rs"]
 mod stores;
@@ -101,6 +106,15 @@ enum Work {
         #[arg(long, default_value_t = 2_000_000)]
         events: u64,
     },
+    /// Clients that append to topics in PostgreSQL, beside pgbench and COPY on the same server
+    #[cfg(feature = "postgres")]
+    Postgres,
+    /// A topic of many events in PostgreSQL: scan, streams, conditions, size
+    #[cfg(feature = "postgres")]
+    PostgresBig {
+        #[arg(long, default_value_t = 1_000_000)]
+        events: u64,
+    },
     /// Clients that append to topics in an object store, a local directory, beside its conditional puts
     #[cfg(feature = "blob")]
     Blob,
@@ -171,6 +185,10 @@ async fn main() -> Result<()> {
         Work::Select { events } => big::select(path, events).await,
         Work::Big { events, ids } => big::big(path, events, ids, time).await,
         Work::Crash { events } => big::crash(path, events).await,
+        #[cfg(feature = "postgres")]
+        Work::Postgres => postgres::append(time).await,
+        #[cfg(feature = "postgres")]
+        Work::PostgresBig { events } => postgres::big(events, time).await,
         #[cfg(feature = "blob")]
         Work::Blob => blob::append(path, time).await,
         #[cfg(feature = "blob")]
