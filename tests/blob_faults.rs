@@ -258,6 +258,17 @@ async fn slots(store: &dyn ObjectStore) -> Vec<Path> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_writer_that_stood_still_past_the_grace_period_loses_nothing_that_it_acknowledges() {
+    stand_still(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_put_that_took_longer_than_the_grace_period_loses_nothing_while_others_read() {
+    stand_still(true).await;
+}
+
+/// A slot that is put after others have filled, merged and collected it. `reads` keeps what the
+/// process knows of the topic up to date meanwhile.
+async fn stand_still(reads: bool) {
     let inner: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
     let slow = Watched::new(Arc::clone(&inner));
     let stalled = open(&slow).await.unwrap();
@@ -287,6 +298,15 @@ async fn a_writer_that_stood_still_past_the_grace_period_loses_nothing_that_it_a
     while asleep.load(Ordering::Relaxed) == 0 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+    let reading = tokio::spawn({
+        let stalled = stalled.clone();
+        async move {
+            while reads {
+                stalled.get_latest_version("t").await.unwrap();
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    });
     let busy = open(&Watched::new(Arc::clone(&inner))).await.unwrap();
     let last = before.iter().max().cloned().unwrap();
     loop {
@@ -306,6 +326,7 @@ async fn a_writer_that_stood_still_past_the_grace_period_loses_nothing_that_it_a
         assert!(!sleeping.is_finished(), "it slept for too short a time");
     }
     let receipt = sleeping.await.unwrap().unwrap();
+    reading.abort();
     let log = all(&busy).await;
     let there: Vec<_> = log.iter().filter(|event| event.id == id).collect();
     assert_eq!(there.len(), 1);

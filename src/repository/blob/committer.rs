@@ -208,7 +208,7 @@ impl Committer {
                 }
                 continue;
             }
-            match self.put(&header, &decided.chunks).await {
+            match self.put(&header, &decided.chunks, proven).await {
                 Done::Recorded => {
                     self.answered = decided.staged.len();
                     return answer(decided);
@@ -268,7 +268,8 @@ impl Committer {
     }
 
     /// Puts a slot with what is staged, or with a mark.
-    pub(super) async fn put(&mut self, header: &Header, chunks: &[Bytes]) -> Done {
+    /// `proven` is when it was asked last that the slot is not there.
+    pub(super) async fn put(&mut self, header: &Header, chunks: &[Bytes], proven: Moment) -> Done {
         let core = Arc::clone(&self.core);
         *core.putting.lock() = Some(header.write_id);
         let pieces = std::iter::once(header.encode(chunks)).chain(chunks.iter().cloned());
@@ -281,7 +282,7 @@ impl Committer {
         let objects = &core.shared.objects;
         let outcome = put_or_lose(objects, &key, &payload, is_own, patience).await;
         let done = match outcome {
-            Outcome::Won => match self.confirm(header, began).await {
+            Outcome::Won => match self.confirm(header, began, proven).await {
                 Ok(true) => Done::Recorded,
                 Ok(false) => Done::Again,
                 Err(Failure::Gone) => Done::Failed(Outcome::NotSent(Failure::Gone)),
@@ -309,9 +310,14 @@ impl Committer {
 
     /// The slot is there and it is ours. It counts unless it had been there before, and was merged
     /// and collected while this process stood still: then nobody will ever read it.
-    async fn confirm(&mut self, header: &Header, began: Moment) -> Result<bool, Failure> {
+    async fn confirm(
+        &mut self,
+        header: &Header,
+        began: Moment,
+        proven: Moment,
+    ) -> Result<bool, Failure> {
         let core = Arc::clone(&self.core);
-        let (proven, grace) = core.with(|view| (view.proven, view.manifest.grace()))?;
+        let grace = core.with(|view| view.manifest.grace())?;
         if proven.elapsed() > grace / 4 {
             let manifest = core.newest_manifest().await?;
             if manifest.log_start > header.slot {

@@ -67,13 +67,14 @@ impl Committer {
                 let views: Vec<_> = some.iter().map(RecordView::of_recorded).collect();
                 let mut chunks = Vec::new();
                 stage(view, &mut BytesMut::new(), &views, &mut chunks)?;
-                Ok((Some((view.header(Kind::Events), chunks)), view.head))
+                let header = view.header(Kind::Events);
+                Ok((Some((header, chunks, view.proven)), view.head))
             })??;
             let (staged, head) = staged;
-            let Some((header, chunks)) = staged else {
+            let Some((header, chunks, proven)) = staged else {
                 return Ok(head);
             };
-            match self.put(&header, &chunks).await {
+            match self.put(&header, &chunks, proven).await {
                 Done::Recorded => compaction::compact_if_due(&self.core),
                 Done::Again => {}
                 Done::Failed(Outcome::Unknown(failure)) => {
@@ -89,13 +90,14 @@ impl Committer {
     async fn try_mark(&mut self, kind: Kind) -> Result<Position, Refusal> {
         for _ in 0..MOST_RACES {
             self.core.look().await?;
-            let (sealed, head, header) = self
-                .core
-                .with(|view| (view.sealed, view.head, view.header(kind)))?;
+            let (sealed, head, header, proven) = self.core.with(|view| {
+                let header = view.header(kind);
+                (view.sealed, view.head, header, view.proven)
+            })?;
             if (kind == Kind::Seal && sealed) || (kind == Kind::Unseal && !sealed) {
                 return Ok(head);
             }
-            match self.put(&header, &[]).await {
+            match self.put(&header, &[], proven).await {
                 Done::Recorded => return Ok(head),
                 Done::Again => {}
                 Done::Failed(Outcome::Unknown(failure) | Outcome::NotSent(failure)) => {

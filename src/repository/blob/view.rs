@@ -160,8 +160,10 @@ impl View {
 
     /// The next slot is there, and it is our own: what was staged is recorded.
     pub(super) fn commit(&mut self, header: &Header) {
-        if header.slot != self.next {
-            // Somebody read it before we heard that it is there.
+        let count = (self.staged_head().get() - self.head.get()) as u32;
+        if header.slot != self.next || header.before != self.head || header.count != count {
+            // Somebody read it before we heard that it is there, or this is another view than the
+            // one in which it was staged, and will read it.
             return;
         }
         if let Some(staged) = self.staged.take() {
@@ -204,7 +206,10 @@ impl View {
         }
         if own == Some(header.write_id) {
             self.commit(header);
-            return Ok(());
+            if header.slot != self.next {
+                return Ok(());
+            }
+            // It was staged in a view that this one has replaced.
         }
         let starts = slot.starts().map_err(damaged)?;
         self.unstage();
@@ -317,5 +322,68 @@ impl Snapshot {
         self.segments
             .last()
             .map_or(Position::START, |last| last.entry.last)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bytes::BytesMut;
+
+    use super::*;
+    use crate::{
+        models::{StorageId, Version},
+        repository::{blob::keys::RepositoryKeys, chunk::write_records},
+    };
+
+    fn staged(view: &mut View) -> (Header, Bytes) {
+        let record = RecordView {
+            id: Uuid::from_u128(1),
+            version: Version::new(1),
+            recorded_at: Timestamp::from_micros(7),
+            event_type: b"T",
+            stream: b"s",
+            tags: b"",
+            content_type: b"",
+            metadata: b"",
+            payload: b"{}",
+        };
+        let mut block = BytesMut::new();
+        let starts = write_records(&mut block, &[record], view.manifest.base);
+        let chunk = block.freeze();
+        view.stage(chunk.clone(), &starts, &[record]).unwrap();
+        (view.header(Kind::Events), chunk)
+    }
+
+    #[test]
+    fn what_was_staged_in_a_view_that_was_replaced_is_read() {
+        let keys = RepositoryKeys::new(object_store::path::Path::default());
+        let keys = keys.topic(StorageId::CONFIGURATION);
+        let manifest = Manifest::first(Timestamp::default(), Duration::ZERO);
+        let new = || View::new(manifest.clone(), &keys, Moment::now());
+        let mut view = new();
+        let (header, chunk) = staged(&mut view);
+        assert_eq!(
+            (view.head, view.staged_head()),
+            (Position::START, Position::new(1))
+        );
+        let slot = Slot {
+            header,
+            body: chunk,
+        };
+        // The view in which it was staged: told, or read first.
+        view.commit(&header);
+        assert_eq!((view.head, view.next), (Position::new(1), 1));
+        view.apply(&slot, Some(header.write_id), &keys).unwrap();
+        view.commit(&header);
+        assert_eq!((view.head, view.next), (Position::new(1), 1));
+        // Another one has not got it until it is read.
+        let mut other = new();
+        other.commit(&header);
+        assert_eq!((other.head, other.next), (Position::START, 0));
+        other.apply(&slot, Some(header.write_id), &keys).unwrap();
+        assert_eq!((other.head, other.next), (Position::new(1), 1));
+        assert_eq!(other.tails[0].records(Position::START, other.head).len(), 1);
     }
 }
