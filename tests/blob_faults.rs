@@ -301,7 +301,10 @@ async fn stand_still(reads: bool) {
     let reading = tokio::spawn({
         let stalled = stalled.clone();
         async move {
-            while reads {
+            if !reads {
+                return;
+            }
+            loop {
                 stalled.get_latest_version("t").await.unwrap();
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
