@@ -8,6 +8,8 @@
     reason = "no test program uses all of it"
 )]
 
+pub(crate) mod proxy;
+
 use std::{
     io::{BufRead, BufReader, Write},
     net::TcpListener,
