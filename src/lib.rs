@@ -19,6 +19,7 @@ mod event_stream;
 #[doc(hidden)]
 pub mod fuzz;
 mod gate;
+mod group;
 mod models;
 mod open;
 mod queries;
@@ -36,6 +37,7 @@ pub use config::{ConfigurationStream, EventStoreConfig};
 pub use consumer::{Consume, Consumer, TopicCheckpoints};
 pub use event_store::EventStore;
 pub use event_stream::EventStream;
+pub use group::{Delivery, Group, Member};
 pub use models::{
     Append, AppendReceipt, BoxError, Candidate, Changes, Checkpoint, Clock, Commit, ContentType,
     Direction, Error, EventFilter, EventType, ExpectedVersion, FilterItem, HealthReport,

@@ -54,6 +54,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     // Built as another crate would be.
     ("consumer", &[ROOT, "repository"]),
     ("sync", &[ROOT]),
+    ("group", &[ROOT, "consumer", "repository"]),
     ("move_topic", &["context", "repository", "models"]),
     (
         "subscription",

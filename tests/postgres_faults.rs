@@ -22,12 +22,8 @@ use annals::{
     SystemClock, TopicConfig, TopicName,
     repository::{EventRepository, OpenRequest, RepositoryFactory, postgres::PostgresFactory},
 };
-use servers::{OnSmallDisk, Postgres, postgres};
+use servers::{OnSmallDisk, Postgres, postgres, proxy::Proxy};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-};
 use uuid::Uuid;
 
 const ROLE: &str = "ANNALS_TEST_DATABASE";
@@ -215,86 +211,12 @@ async fn server_processes_that_are_ended_lose_and_double_nothing() {
     own.close().await.unwrap();
 }
 
-/// Stands between a store and its server, and cuts connections.
-struct Proxy {
-    port: u16,
-    /// Every so many pieces that pass, a connection is cut; 0 for never.
-    every: Arc<AtomicU64>,
-}
-
-impl Proxy {
-    async fn before(server: u16) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let every = Arc::new(AtomicU64::new(0));
-        let passed = Arc::new(AtomicU64::new(0));
-        let cut = Arc::clone(&every);
-        tokio::spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
-                let Ok(upstream) = TcpStream::connect(("127.0.0.1", server)).await else {
-                    continue;
-                };
-                tokio::spawn(pass(
-                    client,
-                    upstream,
-                    Arc::clone(&cut),
-                    Arc::clone(&passed),
-                ));
-            }
-        });
-        Self { port, every }
-    }
-}
-
-/// Passes pieces on in both directions until one is cut: before it is passed on, or after.
-async fn pass(client: TcpStream, server: TcpStream, every: Arc<AtomicU64>, passed: Arc<AtomicU64>) {
-    let (mut from_client, mut to_client) = client.into_split();
-    let (mut from_server, mut to_server) = server.into_split();
-    let (mut asked, mut answered) = (vec![0; 1 << 16], vec![0; 1 << 16]);
-    loop {
-        let to_the_server;
-        let piece = tokio::select! {
-            count = from_client.read(&mut asked) => {
-                to_the_server = true;
-                count.map(|count| &asked[..count])
-            }
-            count = from_server.read(&mut answered) => {
-                to_the_server = false;
-                count.map(|count| &answered[..count])
-            }
-        };
-        let Ok(piece) = piece else { return };
-        if piece.is_empty() {
-            return;
-        }
-        let number = passed.fetch_add(1, Ordering::Relaxed);
-        let every = every.load(Ordering::Relaxed);
-        let cut = every > 0 && number.is_multiple_of(every);
-        // Half of the cuts swallow the piece, the others come right behind it.
-        if cut && number.is_multiple_of(2 * every) {
-            return;
-        }
-        let sent = if to_the_server {
-            to_server.write_all(piece).await
-        } else {
-            to_client.write_all(piece).await
-        };
-        if sent.is_err() || cut {
-            return;
-        }
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_that_are_cut_before_and_after_the_commit_lose_and_double_nothing() {
     let server = postgres();
     let direct = server.fresh();
     let proxy = Proxy::before(server.port()).await;
-    let through = direct.replace(
-        &format!(":{}/", server.port()),
-        &format!(":{}/", proxy.port),
-    );
-    assert_ne!(direct, through);
+    let through = proxy.instead_of(server.port(), &direct);
     let store = store_with_topic(&through).await;
     // Odd numbers hit requests and answers in turn.
     let harm = async {

@@ -8,6 +8,8 @@ mod kinds;
 #[cfg(feature = "postgres")]
 mod servers;
 
+use std::time::Duration;
+
 use annals::{
     ConfigurationStream, Error, EventFilter, EventStore, EventStoreConfig, Position, Signal,
     Subscribe, Subscription, testing::Delivered,
@@ -368,5 +370,35 @@ async fn subscriptions_that_are_polled_once_and_left_hinder_nobody() {
         let created = soon("to create", store.create_topic(kind.topic("u"))).await;
         created.unwrap();
         soon("closing", store.close()).await.unwrap();
+    }
+}
+
+/// Short portions and whole pages come in turn, while the topic grows under every read.
+#[tokio::test(flavor = "multi_thread")]
+async fn subscribers_that_pause_while_others_write_miss_nothing() {
+    const ALL: u64 = 6000;
+    for kind in Kind::all() {
+        let store = kind.open_with_topic().await;
+        let mut followers = tokio::task::JoinSet::new();
+        for number in 0..6_u64 {
+            let mut live = store.subscribe("t", Subscribe::from_start()).await.unwrap();
+            followers.spawn(async move {
+                let mut delivered = Delivered::after(Position::START);
+                while delivered.last().get() < ALL {
+                    let up_to = (delivered.last().get() + 150 + number * 37).min(ALL);
+                    take(&mut live, &mut delivered, up_to).await;
+                    tokio::time::sleep(Duration::from_millis(number)).await;
+                }
+                delivered
+            });
+        }
+        for number in 0..ALL / 3 {
+            append(&store, "t", &format!("s-{}", number % 12), 3).await;
+        }
+        let log = log(&store, "t").await;
+        while let Some(delivered) = followers.join_next().await {
+            delivered.unwrap().check(&log, Position::new(ALL));
+        }
+        store.close().await.unwrap();
     }
 }

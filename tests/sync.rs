@@ -127,7 +127,8 @@ async fn a_token_ends_with_its_topic() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn large_changes_come_in_portions() {
-    let store = Kind::file().open_with_topic().await;
+    let kind = Kind::file();
+    let store = kind.open_with_topic().await;
     for _ in 0..40 {
         let large = NewEvent::binary("Large", "text/plain", vec![b'x'; 1 << 20]);
         store.append_events("t", large).await.unwrap();

@@ -26,7 +26,8 @@ const LOOK: (Duration, Duration) = (Duration::from_millis(20), Duration::from_se
 #[derive(Debug)]
 pub(crate) struct Lease {
     shared: Arc<Shared>,
-    renewing: JoinHandle<()>,
+    /// None where whoever holds it is known to live by something else.
+    renewing: Option<JoinHandle<()>>,
     released: bool,
 }
 
@@ -73,7 +74,10 @@ impl Lease {
                     Ok(revision) => {
                         taken.revision = revision;
                         let held = (owner, taken, asked + time);
-                        return Ok(Self::hold(checkpoints, clock, key, time, held));
+                        let mut lease = Self::hold(checkpoints, clock, key, time, held);
+                        let renewing = renew(Arc::clone(&lease.shared));
+                        lease.renewing = Some(tokio::spawn(renewing));
+                        return Ok(lease);
                     }
                     Err(Error::CheckpointConflict { .. }) => continue,
                     // It can be read, so this is about the one record: its holder is writing it.
@@ -85,6 +89,35 @@ impl Lease {
                 watched = Some((revision, asked));
             }
             tokio::time::sleep((time / 10).clamp(LOOK.0, LOOK.1)).await;
+        }
+    }
+
+    /// Takes a lease that is not renewed, over from whoever has it, if the record is still as it was
+    /// `found`: that the one who has it does not live any more is for the caller to know.
+    pub(crate) async fn seize(
+        checkpoints: Arc<dyn Checkpoints>,
+        clock: Arc<dyn Clock>,
+        key: String,
+        origin: &str,
+        (owner, found): (Uuid, Checkpoint),
+    ) -> Result<Option<Self>> {
+        let asked = Instant::now();
+        let time = Duration::MAX / 4;
+        let mut taken = taken(found, origin, owner, until(&*clock, time));
+        match checkpoints.replace(&key, &taken).await {
+            Ok(revision) => {
+                taken.revision = revision;
+                let held = (owner, taken, asked);
+                Ok(Some(Self::hold(
+                    checkpoints,
+                    clock,
+                    key,
+                    Duration::ZERO,
+                    held,
+                )))
+            }
+            Err(Error::CheckpointConflict { .. }) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
@@ -105,10 +138,9 @@ impl Lease {
             record: Mutex::new(record),
             standing: watch::Sender::new(Standing::Until(until)),
         });
-        let renewing = tokio::spawn(renew(Arc::clone(&shared)));
         Self {
             shared,
-            renewing,
+            renewing: None,
             released: false,
         }
     }
@@ -146,16 +178,24 @@ impl Lease {
 
     /// Gives the lease back.
     pub(crate) async fn release(mut self) -> Result<()> {
-        self.renewing.abort();
+        self.stop_renewing();
         self.released = true;
         self.shared.release().await
+    }
+}
+
+impl Lease {
+    fn stop_renewing(&self) {
+        if let Some(renewing) = &self.renewing {
+            renewing.abort();
+        }
     }
 }
 
 impl Drop for Lease {
     /// The lease is given back in the background, if the runtime goes on for so long.
     fn drop(&mut self) {
-        self.renewing.abort();
+        self.stop_renewing();
         if self.released {
             return;
         }

@@ -9,6 +9,7 @@ mod stream;
 mod topic;
 
 pub use consume::Consume;
+pub(crate) use consume::key;
 pub(crate) use lease::Lease;
 pub use stream::Consumer;
 pub use topic::TopicCheckpoints;

@@ -31,6 +31,8 @@ pub(crate) struct Pager {
     /// What is still to be looked at.
     span: Span,
     left: u64,
+    /// Where a read forward ends: fixed when it begins, since the topic may grow under it.
+    end: Position,
     done: bool,
 }
 
@@ -71,11 +73,13 @@ impl Pager {
             }
         }
         let left = plan.limit.unwrap_or(u64::MAX);
+        let end = plan.up_to.min(topic.head);
         Ok(Self {
             plan,
             last_version,
             span,
             left,
+            end,
             done: false,
         })
     }
@@ -96,6 +100,7 @@ impl Pager {
                 backward: false,
             },
             left: 1,
+            end: head,
             done: false,
         }
     }
@@ -146,7 +151,7 @@ impl Pager {
         }
         self.done |= self.span.after >= self.span.up_to;
         let looked_to = if self.done {
-            self.end(topic.head)
+            self.end()
         } else {
             self.looked_to()
         };
@@ -175,11 +180,11 @@ impl Pager {
     }
 
     /// Up to where a read that found nothing more has looked.
-    fn end(&self, head: Position) -> Position {
+    fn end(&self) -> Position {
         if self.span.backward {
             self.plan.after.next()
         } else {
-            self.plan.up_to.min(head)
+            self.end
         }
     }
 

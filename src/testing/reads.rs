@@ -24,6 +24,7 @@ case_table! { Exact:
     reads_of_nothing_tell_their_end,
     a_read_continued_from_where_it_looked_misses_nothing,
     the_limit_counts_events_that_match,
+    a_read_of_several_pages_tells_no_more_than_it_has_looked_at,
 }
 
 /// A topic of random events, with some streams deleted and some restored.
@@ -216,5 +217,37 @@ async fn the_limit_counts_events_that_match(scene: Scene) {
         let events = scene.read(plan).await.unwrap();
         let positions: Vec<u64> = events.iter().map(|event| event.position.get()).collect();
         assert_eq!(positions, expected);
+    }
+}
+
+/// Who is told that a read has looked further than it has would pass by events, and guard a decision
+/// by what he has not seen.
+async fn a_read_of_several_pages_tells_no_more_than_it_has_looked_at(scene: Scene) {
+    scene.fill(1).await;
+    scene.write(Draft::to("s").events(5999, "Given")).await;
+    let filters = [
+        EventFilter::all(),
+        EventFilter::all().types(["Given"]),
+        EventFilter::all().stream_prefix("s"),
+    ];
+    for filter in filters {
+        let head = scene.head().await;
+        let plan = ReadPlan {
+            filter,
+            ..ReadPlan::all_after(Position::START)
+        };
+        let mut read = scene.repository.read(&scene.placement, plan);
+        let mut pages = 0;
+        let mut last = None;
+        while let Some(page) = read.next().await {
+            let page = page.unwrap();
+            let beyond = page.events.iter().any(|event| event.position.get() > head);
+            assert!(!beyond, "it gave what came later");
+            last = Some(page.looked_to.get());
+            pages += 1;
+            scene.write(Draft::to("s").events(3, "Given")).await;
+        }
+        assert!(pages > 1, "it needs several pages");
+        assert_eq!(last, Some(head));
     }
 }

@@ -65,6 +65,24 @@ impl Kind {
         }
     }
 
+    /// Files in a directory that is kept.
+    pub(crate) const fn file_in(directory: String) -> Self {
+        Self {
+            adapter: "file",
+            connection: directory,
+            _directory: None,
+        }
+    }
+
+    /// A database at this URL.
+    pub(crate) const fn in_postgres(url: String) -> Self {
+        Self {
+            adapter: "postgres",
+            connection: url,
+            _directory: None,
+        }
+    }
+
     #[cfg(feature = "postgres")]
     pub(crate) fn at(server: &crate::servers::Postgres) -> Self {
         Self {

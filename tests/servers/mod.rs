@@ -10,6 +10,7 @@
 
 #[cfg(feature = "blob")]
 pub(crate) mod object_store;
+pub(crate) mod proxy;
 
 use std::{
     io::{BufRead, BufReader, Write},

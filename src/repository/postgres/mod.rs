@@ -48,6 +48,7 @@ mod sessions;
 mod shared;
 mod topic;
 mod verify;
+mod wait;
 mod way;
 mod writer;
 

@@ -1,6 +1,6 @@
 //! One `postgres` repository: the contract, in terms of topics.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc};
 
 use async_trait::async_trait;
 use futures_util::{FutureExt, future::BoxFuture, stream::BoxStream};
@@ -23,6 +23,7 @@ use super::{
     shared::{Args, Heads, Shared},
     topic::{Core, Topic},
     verify::verify,
+    wait::wait,
 };
 use crate::{
     models::{
@@ -35,8 +36,6 @@ use crate::{
     },
 };
 
-/// How long whoever waits for a topic goes without a look of his own.
-const POLL: Duration = Duration::from_millis(750);
 /// The most bytes, and the most events, of one statement of an import.
 const IMPORT: (usize, usize) = (8 << 20, 10_000);
 
@@ -213,32 +212,15 @@ impl PostgresRepository {
         read().map_err(|error| failed(error.into()))
     }
 
-    /// Waits until the topic is told to be beyond a position, or it is time for a look.
+    /// Waits until the topic is beyond a position.
     async fn wait(&self, topic: &Topic, position: Position) -> Result<Position> {
-        let mut seen = topic.core.seen.subscribe();
-        loop {
-            let told = *seen.borrow_and_update();
-            if told.gone {
+        let waited = wait(&self.shared, &topic.core, position.get()).await;
+        waited.map(Position::new).map_err(|failure| {
+            if failure.kind == Kind::Gone {
                 self.topics.lock().remove(&topic.core.storage);
-                return Err(Error::TopicNotFound {
-                    topic: topic.core.topic.to_string(),
-                });
             }
-            if told.head > position.get() {
-                return Ok(Position::new(told.head));
-            }
-            let head = self.ask(topic, None).await?.head;
-            self.shared.heads.tell(topic.core.storage, head.get());
-            if head > position {
-                return Ok(head);
-            }
-            // One who was told of something that is not enough for him need not ask.
-            tokio::select! {
-                _ = seen.wait_for(|seen| seen.gone || seen.head > position.get()) => {}
-                () = self.shared.heads.stirred() => {}
-                () = tokio::time::sleep(POLL) => {}
-            }
-        }
+            failure.error(&self.shared.name, Some(&topic.core.topic))
+        })
     }
 }
 

@@ -30,6 +30,8 @@ pub(super) struct Core {
     pub(super) names: TopicNames,
     pub(super) sql: TopicSql,
     pub(super) seen: watch::Sender<Seen>,
+    /// When the last look at the head was begun. Held by the one who has a look.
+    pub(super) looked: tokio::sync::Mutex<Option<std::time::Instant>>,
 }
 
 /// Statements that are sent often.
@@ -76,6 +78,7 @@ impl Topic {
                 names,
                 sql,
                 seen: shared.heads.of(placement.storage),
+                looked: tokio::sync::Mutex::default(),
             }),
             room: Arc::new(Semaphore::new(ROOM)),
             queue: Mutex::default(),
