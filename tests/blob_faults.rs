@@ -404,6 +404,49 @@ async fn a_process_that_dies_at_any_request_leaves_what_it_acknowledged() {
     unreachable!("it ends with the first that survives {requests}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_process_that_dies_while_it_deletes_what_was_merged_leaves_what_it_acknowledged() {
+    // A topic of which much was merged longer ago than the grace period.
+    let before = Arc::new(InMemory::new());
+    let first = Mutex::default();
+    live(&Watched::new(Arc::clone(&before) as _), &first)
+        .await
+        .unwrap();
+    let first = first.into_inner().unwrap();
+    tokio::time::sleep(Duration::from_millis(1200)).await;
+    let mut deletions = 0;
+    for dies_at in 1.. {
+        let inner: Arc<dyn ObjectStore> = Arc::new(before.fork());
+        let dying = Watched::new(Arc::clone(&inner));
+        let count = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&count);
+        dying.set_faults(move |_, _| {
+            let now = counted.fetch_add(1, Ordering::Relaxed) + 1;
+            (now > dies_at).then_some(Fault::NotDone)
+        });
+        let acknowledged = Mutex::new(first.clone());
+        let lived = live(&dying, &acknowledged);
+        let lived = tokio::time::timeout(Duration::from_secs(2), lived).await;
+        let survived = matches!(lived, Ok(Ok(()))) && count.load(Ordering::Relaxed) <= dies_at;
+        let deleted = dying.take_counts().into_iter();
+        let deleted = deleted.filter(|((request, _), _)| *request == Request::Delete);
+        deletions = deletions.max(deleted.map(|(_, count)| count).sum::<u64>());
+        let store = open(&Watched::new(Arc::clone(&inner))).await.unwrap();
+        let log = all(&store).await;
+        let acknowledged = acknowledged.into_inner().unwrap();
+        for (id, position) in &acknowledged {
+            assert_eq!(log[*position as usize - 1].id, *id, "died at {dies_at}");
+        }
+        assert!(log.len() <= acknowledged.len() + 1, "died at {dies_at}");
+        store.close().await.unwrap();
+        if survived {
+            println!("died at each of {dies_at} requests, {deletions} of them deletions");
+            assert!(deletions > 2, "nothing was deleted");
+            return;
+        }
+    }
+}
+
 /// The repository in which the topics are.
 async fn repository(store: &Arc<Watched>) -> Result<Arc<dyn EventRepository>, Error> {
     let factory = BlobFactory::with_store(Arc::clone(store) as _);
