@@ -15,7 +15,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use annals::{
@@ -338,6 +338,101 @@ async fn stand_still(reads: bool) {
     for store in [stalled, busy] {
         store.close().await.unwrap();
     }
+}
+
+/// The least slot of which the object is there.
+async fn first_slot(store: &dyn ObjectStore) -> Option<u64> {
+    let slots = slots(store).await;
+    let numbers = slots
+        .iter()
+        .filter_map(|slot| slot.filename()?.parse().ok());
+    numbers.min()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_slot_that_was_read_late_is_no_proof_that_the_next_is_free() {
+    let inner: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let slow = Watched::new(Arc::clone(&inner));
+    let stalled = open(&slow).await.unwrap();
+    let config = topic("t")
+        .option("compact_slots", "2")
+        .option("grace_ms", "1000");
+    stalled.create_topic(config).await.unwrap();
+    stalled.get_latest_version("t").await.unwrap();
+    let busy = open(&Watched::new(Arc::clone(&inner))).await.unwrap();
+    busy.append_events("t", single(Uuid::new_v4()))
+        .await
+        .unwrap();
+    // It gets this slot, and hears of it only when it and those behind it are merged and deleted.
+    let first = first_slot(&*inner).await.unwrap();
+    let asleep = Arc::new(AtomicU64::new(0));
+    let woken = Arc::clone(&asleep);
+    slow.set_faults(move |request, key| {
+        let late = request == Request::Get
+            && key.as_ref().contains("/log/")
+            && woken.fetch_add(1, Ordering::Relaxed) == 0;
+        late.then_some(Fault::Late(Duration::from_secs(6)))
+    });
+    let id = Uuid::new_v4();
+    let sleeping = tokio::spawn({
+        let stalled = stalled.clone();
+        async move {
+            stalled.get_latest_version("t").await.unwrap();
+            stalled.append_events("t", single(id)).await
+        }
+    });
+    while asleep.load(Ordering::Relaxed) == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    while first_slot(&*inner).await.unwrap() < first + 4 {
+        busy.append_events("t", single(Uuid::new_v4()))
+            .await
+            .unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert!(!sleeping.is_finished(), "it slept for too short a time");
+    }
+    let receipt = sleeping.await.unwrap().unwrap();
+    let log = all(&busy).await;
+    assert_eq!(log.last().unwrap().id, id);
+    assert_eq!(log.last().unwrap().position, receipt.first);
+    for store in [stalled, busy] {
+        store.close().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_manifest_that_was_put_for_long_is_not_older_than_it_is_known() {
+    let inner: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let watched = Watched::new(Arc::clone(&inner));
+    let store = open(&watched).await.unwrap();
+    let config = topic("t")
+        .option("compact_slots", "4")
+        .option("grace_ms", "2000");
+    store.create_topic(config).await.unwrap();
+    // Stores date an object by when its put began.
+    watched.set_faults(|request, key| {
+        let manifest = request == Request::Put && key.as_ref().contains("/man/");
+        manifest.then_some(Fault::Dated(Duration::from_secs(3600)))
+    });
+    let before = first_slot(&*inner).await;
+    let merges = |watched: &Watched| {
+        let counts = watched.take_counts();
+        counts.get(&(Request::Put, "man".into())).copied()
+    };
+    merges(&watched);
+    let began = Instant::now();
+    while merges(&watched).is_none() {
+        let single = single(Uuid::new_v4());
+        store.append_events("t", single).await.unwrap();
+    }
+    let mut kept = Duration::ZERO;
+    while first_slot(&*inner).await.unwrap_or_default() <= before.unwrap_or_default() {
+        kept = began.elapsed();
+        assert!(kept < Duration::from_secs(60), "what was merged stays");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(kept > Duration::from_millis(1900), "{kept:?}");
+    store.close().await.unwrap();
 }
 
 /// What a process does in its life with a topic, until its store fails for good. Tells the ids that

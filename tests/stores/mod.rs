@@ -13,7 +13,7 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::{StreamExt, stream::BoxStream};
+use futures_util::{StreamExt, TryStreamExt, stream::BoxStream};
 use object_store::{
     CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
     ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, path::Path,
@@ -43,6 +43,10 @@ pub(crate) enum Fault {
     DoneLater(Duration),
     /// It is done and answered after a while.
     Slow(Duration),
+    /// A get is done, and answered after a while.
+    Late(Duration),
+    /// A put is done, and dated by when it began: so long ago.
+    Dated(Duration),
 }
 
 type Faults = dyn Fn(Request, &Path) -> Option<Fault> + Send + Sync;
@@ -52,6 +56,8 @@ pub(crate) struct Watched {
     inner: Arc<dyn ObjectStore>,
     counts: Mutex<BTreeMap<(Request, String), u64>>,
     faults: RwLock<Option<Arc<Faults>>>,
+    /// How much earlier objects are dated.
+    dated: Arc<Mutex<BTreeMap<Path, Duration>>>,
 }
 
 impl fmt::Debug for Watched {
@@ -72,6 +78,7 @@ impl Watched {
             inner,
             counts: Mutex::default(),
             faults: RwLock::default(),
+            dated: Arc::default(),
         })
     }
 
@@ -136,7 +143,11 @@ impl ObjectStore for Watched {
         options: PutOptions,
     ) -> Result<PutResult> {
         match self.count(Request::Put, key) {
-            None => self.inner.put_opts(key, payload, options).await,
+            None | Some(Fault::Late(_)) => self.inner.put_opts(key, payload, options).await,
+            Some(Fault::Dated(earlier)) => {
+                self.dated.lock().unwrap().insert(key.clone(), earlier);
+                self.inner.put_opts(key, payload, options).await
+            }
             Some(Fault::NotDone) => Err(broken()),
             Some(Fault::DoneAndFailed) => {
                 drop(self.inner.put_opts(key, payload, options).await);
@@ -180,6 +191,11 @@ impl ObjectStore for Watched {
                 tokio::time::sleep(time).await;
                 self.inner.get_opts(key, options).await
             }
+            Some(Fault::Late(time)) => {
+                let got = self.inner.get_opts(key, options).await;
+                tokio::time::sleep(time).await;
+                got
+            }
             Some(_) => Err(broken()),
         }
     }
@@ -201,7 +217,16 @@ impl ObjectStore for Watched {
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
         match self.count(Request::List, prefix.unwrap_or(&Path::default())) {
-            None | Some(Fault::Slow(_)) => self.inner.list(prefix),
+            None | Some(Fault::Slow(_)) => {
+                let dated = Arc::clone(&self.dated);
+                let dated = move |mut one: ObjectMeta| {
+                    if let Some(earlier) = dated.lock().unwrap().get(&one.location) {
+                        one.last_modified -= *earlier;
+                    }
+                    one
+                };
+                self.inner.list(prefix).map_ok(dated).boxed()
+            }
             Some(_) => futures_util::stream::once(async { Err(broken()) }).boxed(),
         }
     }

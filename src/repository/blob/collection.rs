@@ -2,9 +2,13 @@
 //! for manifests that never came to be, and old manifests.
 //!
 //! Whoever still works by an older manifest learns of a newer one within the grace period. So what a
-//! manifest was the first not to need is deleted when that manifest is older than the grace period, by
-//! the clock of the store. What was made for a manifest that somebody else was faster with needs no
-//! time: its name says by which manifest it was made, and the number after that is taken.
+//! manifest was the first not to need is deleted when that manifest has been there for longer than the
+//! grace period. When it was made does not tell: stores date an object by when its put began, and a put
+//! can take as long as a process stands still. But whoever made the next manifest had seen this one, so
+//! the date of the next one tells, by the clock of the store; and where there is no next one yet, this
+//! process knows for how long it has known the newest. What was made for a manifest that somebody else
+//! was faster with needs no time: its name says by which manifest it was made, and the number after
+//! that is taken.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -18,39 +22,38 @@ const KEPT_MANIFESTS: usize = 32;
 /// Old manifests are kept this many to a grace period, to tell the time by.
 const PER_GRACE: u32 = 16;
 
-/// Deletes what it may, and comes again when more may be deleted.
+/// Deletes what it may, and comes again when more may be deleted. Only to be asked by who has just
+/// made a manifest.
 pub(super) async fn collect(core: &Arc<Core>) -> Result<(), Failure> {
-    let listed = core
-        .shared
-        .objects
-        .list(&core.keys.manifests(), None)
-        .await?;
-    let now = listed.last().map(made_at);
-    if let Some(now) = now {
+    let listed = manifests(core).await?;
+    if let Some(now) = listed.last().map(made_at) {
         let orphans = orphans(core, now).await?;
         core.shared.objects.delete(orphans).await?;
-        collect_at(core, &listed, now).await?;
     }
+    collect_retired(core, &listed).await?;
     come_again(core);
     Ok(())
 }
 
-async fn collect_at(
-    core: &Arc<Core>,
-    listed: &[ObjectMeta],
-    now: Timestamp,
-) -> Result<(), Failure> {
+async fn manifests(core: &Core) -> Result<Vec<ObjectMeta>, Failure> {
+    let folder = core.keys.manifests();
+    core.shared.objects.list(&folder, None).await
+}
+
+async fn collect_retired(core: &Arc<Core>, listed: &[ObjectMeta]) -> Result<(), Failure> {
     let objects = &core.shared.objects;
-    let manifest = core.with(|view| Arc::clone(&view.manifest))?;
+    let (manifest, known_for) =
+        core.with(|view| (Arc::clone(&view.manifest), view.manifest_since.elapsed()))?;
     let grace = manifest.grace();
-    let is_old = |time: Timestamp| time.until(now) >= grace;
-    let made_by = |number: u64| {
-        let found = listed
+    let now = listed.last().map(made_at);
+    let next = |number: u64| {
+        let next = listed
             .iter()
-            .find(|one| number_of(&one.location) >= Some(number));
-        found.map(made_at)
+            .find(|one| number_of(&one.location) > Some(number));
+        next.map(made_at)
     };
-    let expired = |retired: &&Retired| made_by(retired.by).is_some_and(is_old);
+    let is_old = |made: Timestamp| now.is_some_and(|now| made.until(now) >= grace);
+    let expired = |retired: &&Retired| known_for >= grace || next(retired.by).is_some_and(is_old);
     let expired: Vec<&Retired> = manifest.retired.iter().filter(expired).collect();
     let mut garbage: Vec<Path> = Vec::new();
     for retired in &expired {
@@ -70,7 +73,7 @@ async fn collect_at(
     Ok(())
 }
 
-/// Segments that no manifest names, nor ever will. Only to be asked by who has just made a manifest.
+/// Segments that no manifest names, nor ever will.
 async fn orphans(core: &Core, now: Timestamp) -> Result<Vec<Path>, Failure> {
     let manifest = core.with(|view| Arc::clone(&view.manifest))?;
     let mut named: HashSet<&str> = HashSet::new();
@@ -156,13 +159,15 @@ fn come_again(core: &Arc<Core>) {
     });
 }
 
-/// Collects where no manifest was made that tells the time.
+/// Collects where no manifest was made since, and comes again for what was retired meanwhile.
 async fn collect_idle(core: &Arc<Core>) -> Result<(), Failure> {
-    if core.with(|view| view.manifest.retired.is_empty())? {
+    let is_clean = |view: &mut super::view::View| view.manifest.retired.is_empty();
+    if core.with(is_clean)? {
         return Ok(());
     }
-    let objects = &core.shared.objects;
-    let listed = objects.list(&core.keys.manifests(), None).await?;
-    let now = objects.now().await?;
-    collect_at(core, &listed, now).await
+    collect_retired(core, &manifests(core).await?).await?;
+    if !core.with(is_clean)? {
+        come_again(core);
+    }
+    Ok(())
 }

@@ -190,9 +190,10 @@ impl Committer {
             let decided = core.with(|view| {
                 let requests = group_left.take().unwrap_or_default();
                 let decided = decide_all(&core, view, requests);
-                (decided, view.header(Kind::Events), view.proven)
+                let known = (view.proven, view.anchored);
+                (decided, view.header(Kind::Events), known)
             });
-            let (mut decided, header, proven) = match decided {
+            let (mut decided, header, (proven, anchored)) = match decided {
                 Ok(decided) => decided,
                 Err(failure) => {
                     return self.fail_all(group_left.unwrap_or_default(), &failure);
@@ -208,7 +209,7 @@ impl Committer {
                 }
                 continue;
             }
-            match self.put(&header, &decided.chunks, proven).await {
+            match self.put(&header, &decided.chunks, anchored).await {
                 Done::Recorded => {
                     self.answered = decided.staged.len();
                     return answer(decided);
@@ -226,14 +227,14 @@ impl Committer {
     async fn answer_unwritten(
         &mut self,
         decided: Decided,
-        proven: Moment,
+        proven: Option<Moment>,
     ) -> Result<Vec<Request>, (Vec<Request>, Failure)> {
         for (request, receipt) in decided.known {
             request.answer(Ok(receipt));
         }
         let mut again = Vec::new();
         for (request, error) in decided.refused {
-            if request.came.is_before(proven) {
+            if proven.is_some_and(|proven| request.came.is_before(proven)) {
                 request.fail(error);
             } else {
                 again.push(request);
@@ -268,8 +269,13 @@ impl Committer {
     }
 
     /// Puts a slot with what is staged, or with a mark.
-    /// `proven` is when it was asked last that the slot is not there.
-    pub(super) async fn put(&mut self, header: &Header, chunks: &[Bytes], proven: Moment) -> Done {
+    /// `anchored` is when it was last known that the slot is not merged, where this was decided.
+    pub(super) async fn put(
+        &mut self,
+        header: &Header,
+        chunks: &[Bytes],
+        anchored: Moment,
+    ) -> Done {
         let core = Arc::clone(&self.core);
         *core.putting.lock() = Some(header.write_id);
         let pieces = std::iter::once(header.encode(chunks)).chain(chunks.iter().cloned());
@@ -282,7 +288,7 @@ impl Committer {
         let objects = &core.shared.objects;
         let outcome = put_or_lose(objects, &key, &payload, is_own, patience).await;
         let done = match outcome {
-            Outcome::Won => match self.confirm(header, began, proven).await {
+            Outcome::Won => match self.confirm(header, began, anchored).await {
                 Ok(true) => Done::Recorded,
                 Ok(false) => Done::Again,
                 Err(Failure::Gone) => Done::Failed(Outcome::NotSent(Failure::Gone)),
@@ -314,11 +320,11 @@ impl Committer {
         &mut self,
         header: &Header,
         began: Moment,
-        proven: Moment,
+        anchored: Moment,
     ) -> Result<bool, Failure> {
         let core = Arc::clone(&self.core);
         let grace = core.with(|view| view.manifest.grace())?;
-        if proven.elapsed() > grace / 4 {
+        if anchored.elapsed() > grace / 4 {
             let manifest = core.newest_manifest().await?;
             if manifest.log_start > header.slot {
                 core.reload().await?;
@@ -327,8 +333,8 @@ impl Committer {
         }
         core.with(|view| {
             view.commit(header);
-            if view.proven.is_before(began) {
-                view.proven = began;
+            if view.next == header.slot + 1 && view.previous == header.write_id {
+                view.prove(began);
             }
         })?;
         Ok(true)

@@ -42,6 +42,17 @@ pub(super) enum State {
     Gone,
 }
 
+/// What came of reading slots.
+#[derive(Clone, Copy, Debug)]
+enum Found {
+    /// So far all that were asked for.
+    All,
+    /// One is not there: the log ends before it.
+    End,
+    /// What the view knows is too old to tell slots that count from others.
+    TooLate,
+}
+
 /// What is told to those who wait.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Seen {
@@ -166,14 +177,13 @@ impl Core {
                 State::Gone => return Err(Failure::Gone),
                 State::Unknown => None,
                 State::Known(view) => {
-                    let old = view.proven.elapsed() > view.manifest.grace() / 2;
-                    Some((old, view.log_slots() >= settings.compact_slots * 2))
+                    let long = view.log_slots() >= settings.compact_slots * 2;
+                    Some((view.may_be_collected(), long))
                 }
             }
         };
         match old {
             None => return self.open().await,
-            // Slots may have been collected that this view does not know of.
             Some((true, _)) => self.reload().await?,
             Some((false, true)) => self.adopt_newest().await?,
             Some((false, false)) => {}
@@ -261,7 +271,7 @@ impl Core {
             State::Known(view) if manifest.log_start <= view.next => {
                 view.freeze();
                 view.adopt(manifest, &self.keys);
-                view.proven = began;
+                view.anchor(began);
             }
             State::Gone => return Err(Failure::Gone),
             State::Known(_) | State::Unknown => {
@@ -287,6 +297,9 @@ impl Core {
             return self.read_slots().await;
         }
         self.with(|view| {
+            if manifest.log_start <= view.next {
+                view.anchor(began);
+            }
             if manifest.number > view.manifest.number {
                 view.freeze();
                 view.adopt(manifest, &self.keys);
@@ -339,39 +352,67 @@ impl Core {
     }
 
     /// Reads the slots that are new, until one is not there.
+    ///
+    /// What is found and what is missing counts only where the slot cannot have been collected. It
+    /// can, where this process stood still, or the store was slow: then it goes on from the newest
+    /// manifest.
     pub(super) async fn read_slots(self: &Arc<Self>) -> Result<(), Failure> {
         let mut window = 1;
+        let mut reloads = 0;
         loop {
-            let began = Moment::now();
-            let next = self.with(|view| view.next)?;
-            let numbers = next..next.saturating_add(window);
-            let gets = numbers.map(|slot| async move { (slot, self.get_slot(slot).await) });
-            let mut slots = stream::iter(gets).buffered(WINDOW as usize);
-            let mut missing = None;
-            while let Some((number, object)) = slots.next().await {
-                let Some(object) = object? else {
-                    missing = missing.or(Some(number));
-                    continue;
-                };
-                // What follows one that was missing came while we asked.
-                if missing.is_none() {
-                    self.apply(number, &object)?;
+            match self.read_window(window).await? {
+                Found::All => window = (window * 2).min(WINDOW),
+                Found::End => return Ok(()),
+                Found::TooLate if reloads < ATTEMPTS => {
+                    reloads += 1;
+                    window = 1;
+                    self.reload().await?;
+                }
+                Found::TooLate => {
+                    let reason = "the log cannot be read within the grace period";
+                    return Err(Failure::unsent(reason));
                 }
             }
-            if let Some(missing) = missing {
-                self.with(|view| {
-                    if view.next == missing && view.proven.is_before(began) {
-                        view.proven = began;
-                    }
-                })?;
-                return Ok(());
-            }
-            window = (window * 2).min(WINDOW);
         }
     }
 
+    /// Reads so many slots at once.
+    async fn read_window(&self, window: u64) -> Result<Found, Failure> {
+        let began = Moment::now();
+        let next = self.with(|view| view.next)?;
+        let numbers = next..next.saturating_add(window);
+        let gets = numbers.map(|slot| async move { (slot, self.get_slot(slot).await) });
+        let mut slots = stream::iter(gets).buffered(WINDOW as usize);
+        let mut found = Found::All;
+        while let Some((number, object)) = slots.next().await {
+            // What follows one that is missing came while we asked. It is waited for all the same:
+            // a request that is dropped takes its connection with it.
+            if !matches!(found, Found::All) {
+                continue;
+            }
+            found = match object? {
+                Some(object) => self.apply(number, &object)?,
+                None => self.end_at(number, began)?,
+            };
+        }
+        Ok(found)
+    }
+
+    /// A slot was not there when that was asked.
+    fn end_at(&self, number: u64, asked: Moment) -> Result<Found, Failure> {
+        self.with(|view| {
+            if view.may_be_collected() {
+                return Found::TooLate;
+            }
+            if view.next == number {
+                view.prove(asked);
+            }
+            Found::End
+        })
+    }
+
     /// Adds a slot that was read.
-    pub(super) fn apply(&self, number: u64, object: &Bytes) -> Result<(), Failure> {
+    fn apply(&self, number: u64, object: &Bytes) -> Result<Found, Failure> {
         if object.is_empty() {
             // What is left of a storage that was removed.
             return Err(Failure::Gone);
@@ -379,7 +420,12 @@ impl Core {
         let key = self.keys.slot(number);
         let slot = Slot::decode(object, number).map_err(|reason| Failure::corrupt(&key, reason))?;
         let own = *self.putting.lock();
-        self.with(|view| view.apply(&slot, own, &self.keys))?
+        self.with(|view| {
+            if view.may_be_collected() {
+                return Ok(Found::TooLate);
+            }
+            view.apply(&slot, own, &self.keys).map(|()| Found::All)
+        })?
     }
 
     /// The error of a call that is about this topic.

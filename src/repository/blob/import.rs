@@ -68,13 +68,13 @@ impl Committer {
                 let mut chunks = Vec::new();
                 stage(view, &mut BytesMut::new(), &views, &mut chunks)?;
                 let header = view.header(Kind::Events);
-                Ok((Some((header, chunks, view.proven)), view.head))
+                Ok((Some((header, chunks, view.anchored)), view.head))
             })??;
             let (staged, head) = staged;
-            let Some((header, chunks, proven)) = staged else {
+            let Some((header, chunks, anchored)) = staged else {
                 return Ok(head);
             };
-            match self.put(&header, &chunks, proven).await {
+            match self.put(&header, &chunks, anchored).await {
                 Done::Recorded => compaction::compact_if_due(&self.core),
                 Done::Again => {}
                 Done::Failed(Outcome::Unknown(failure)) => {
@@ -90,14 +90,14 @@ impl Committer {
     async fn try_mark(&mut self, kind: Kind) -> Result<Position, Refusal> {
         for _ in 0..MOST_RACES {
             self.core.look().await?;
-            let (sealed, head, header, proven) = self.core.with(|view| {
+            let (sealed, head, header, anchored) = self.core.with(|view| {
                 let header = view.header(kind);
-                (view.sealed, view.head, header, view.proven)
+                (view.sealed, view.head, header, view.anchored)
             })?;
             if (kind == Kind::Seal && sealed) || (kind == Kind::Unseal && !sealed) {
                 return Ok(head);
             }
-            match self.put(&header, &[], proven).await {
+            match self.put(&header, &[], anchored).await {
                 Done::Recorded => return Ok(head),
                 Done::Again => {}
                 Done::Failed(Outcome::Unknown(failure) | Outcome::NotSent(failure)) => {

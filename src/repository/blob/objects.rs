@@ -144,18 +144,6 @@ impl Objects {
         Ok(listed)
     }
 
-    /// What time it is by the clock of the store.
-    pub(super) async fn now(&self) -> Result<Timestamp, Failure> {
-        let key = self.keys.probe();
-        self.put(&key, Bytes::from_static(b"now")).await?;
-        let looked = self.again.head(&key).await;
-        self.delete(vec![key.clone()]).await?;
-        match looked {
-            Ok(meta) => Ok(made_at(&meta)),
-            Err(error) => Err(Failure::of("looking at", &key, error)),
-        }
-    }
-
     /// The folders in a folder, sorted by name.
     pub(super) async fn folders(&self, folder: &Path) -> Result<Vec<Path>, Failure> {
         let listed = self.again.list_with_delimiter(Some(folder)).await;

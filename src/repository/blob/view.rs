@@ -41,8 +41,15 @@ pub(super) struct View {
     pub(super) head: Position,
     pub(super) sealed: bool,
     pub(super) last_time: Timestamp,
-    /// When it was last known that `next` was not there: the moment at which that was asked.
-    pub(super) proven: Moment,
+    /// When it was last known that `next` was not there: the moment at which that was asked. None
+    /// where slots are still to be read.
+    pub(super) proven: Option<Moment>,
+    /// When it was last known that `next` is not merged into a segment: that was asked then, or the
+    /// manifest was. What is merged stays in the log for the grace period. So a slot that is found
+    /// missing sooner than that was not put yet, and later it may have been merged and collected.
+    pub(super) anchored: Moment,
+    /// Since when the manifest is known to be there.
+    pub(super) manifest_since: Moment,
     /// What is known of streams that are not in the tails.
     pub(super) streams: Arc<Mutex<Streams>>,
     staged: Option<Staged>,
@@ -66,7 +73,9 @@ pub(super) struct Snapshot {
 }
 
 impl View {
-    pub(super) fn new(manifest: Manifest, keys: &TopicKeys, proven: Moment) -> Self {
+    /// The topic as the newest manifest has it, which was asked for at a moment; the log is still to
+    /// be read.
+    pub(super) fn new(manifest: Manifest, keys: &TopicKeys, asked: Moment) -> Self {
         Self {
             segments: segments(&manifest, keys, &[]),
             tails: vec![Arc::new(Tail::new(manifest.before))],
@@ -75,7 +84,9 @@ impl View {
             head: manifest.before,
             sealed: manifest.sealed,
             last_time: manifest.last_time,
-            proven,
+            proven: None,
+            anchored: asked,
+            manifest_since: Moment::now(),
             streams: Arc::default(),
             staged: None,
             manifest: Arc::new(manifest),
@@ -175,6 +186,27 @@ impl View {
         self.previous = header.write_id;
     }
 
+    /// `next` was not there when that was asked.
+    pub(super) fn prove(&mut self, asked: Moment) {
+        if self.proven.is_none_or(|proven| proven.is_before(asked)) {
+            self.proven = Some(asked);
+        }
+        self.anchor(asked);
+    }
+
+    /// `next` was not merged into a segment when that was asked.
+    pub(super) fn anchor(&mut self, asked: Moment) {
+        if self.anchored.is_before(asked) {
+            self.anchored = asked;
+        }
+    }
+
+    /// Whether what is missing now may have been merged and collected. Half of the grace period is
+    /// left for what is done before this is asked again.
+    pub(super) fn may_be_collected(&self) -> bool {
+        self.anchored.elapsed() > self.manifest.grace() / 2
+    }
+
     const fn mark(&mut self, header: &Header) {
         match header.kind {
             Kind::Seal => self.sealed = true,
@@ -259,6 +291,7 @@ impl View {
         }
         drop(streams);
         self.manifest = Arc::new(manifest);
+        self.manifest_since = Moment::now();
         true
     }
 }
