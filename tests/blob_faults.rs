@@ -401,6 +401,54 @@ async fn a_slot_that_was_read_late_is_no_proof_that_the_next_is_free() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_process_that_stood_still_before_it_collects_deletes_nothing_that_is_needed() {
+    let inner: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let slow = Watched::new(Arc::clone(&inner));
+    let stalled = open(&slow).await.unwrap();
+    let config = topic("t")
+        .option("compact_slots", "2")
+        .option("grace_ms", "1000");
+    stalled.create_topic(config).await.unwrap();
+    // It has made a manifest and seen that it counts, and stands still then.
+    let steps = Arc::new(AtomicU64::new(0));
+    let step = Arc::clone(&steps);
+    slow.set_faults(move |request, key| {
+        let folder = key.as_ref().ends_with("/man") || key.as_ref().contains("/man/");
+        let first = u64::from(request == Request::Put);
+        let next = first | u64::from(request == Request::List) << 1;
+        if !folder || next == 0 {
+            return None;
+        }
+        let done = step.load(Ordering::Relaxed);
+        let expected = if done == 0 { 1 } else { 2 };
+        if next != expected || done >= 3 {
+            return None;
+        }
+        let nth = step.fetch_add(1, Ordering::Relaxed);
+        (nth == 2).then_some(Fault::Slow(Duration::from_secs(5)))
+    });
+    while steps.load(Ordering::Relaxed) < 3 {
+        let single = single(Uuid::new_v4());
+        stalled.append_events("t", single).await.unwrap();
+    }
+    let began = Instant::now();
+    let busy = open(&Watched::new(Arc::clone(&inner))).await.unwrap();
+    while began.elapsed() < Duration::from_secs(6) {
+        let single = single(Uuid::new_v4());
+        busy.append_events("t", single).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    for store in [&stalled, &busy] {
+        assert!(all(store).await.len() > 100);
+    }
+    let fresh = open(&Watched::new(Arc::clone(&inner))).await.unwrap();
+    assert!(all(&fresh).await.len() > 100);
+    for store in [stalled, busy, fresh] {
+        store.close().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_manifest_that_was_put_for_long_is_not_older_than_it_is_known() {
     let inner: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
     let watched = Watched::new(Arc::clone(&inner));

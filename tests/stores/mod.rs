@@ -13,7 +13,7 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::{StreamExt, TryStreamExt, stream::BoxStream};
+use futures_util::{FutureExt, StreamExt, TryStreamExt, stream::BoxStream};
 use object_store::{
     CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
     ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, path::Path,
@@ -217,7 +217,15 @@ impl ObjectStore for Watched {
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
         match self.count(Request::List, prefix.unwrap_or(&Path::default())) {
-            None | Some(Fault::Slow(_)) => {
+            Some(Fault::Slow(time)) => {
+                let (inner, prefix) = (Arc::clone(&self.inner), prefix.cloned());
+                let listed = async move {
+                    tokio::time::sleep(time).await;
+                    inner.list(prefix.as_ref())
+                };
+                listed.flatten_stream().boxed()
+            }
+            None => {
                 let dated = Arc::clone(&self.dated);
                 let dated = move |mut one: ObjectMeta| {
                     if let Some(earlier) = dated.lock().unwrap().get(&one.location) {

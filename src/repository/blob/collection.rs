@@ -22,12 +22,11 @@ const KEPT_MANIFESTS: usize = 32;
 /// Old manifests are kept this many to a grace period, to tell the time by.
 const PER_GRACE: u32 = 16;
 
-/// Deletes what it may, and comes again when more may be deleted. Only to be asked by who has just
-/// made a manifest.
+/// Deletes what it may, and comes again when more may be deleted.
 pub(super) async fn collect(core: &Arc<Core>) -> Result<(), Failure> {
     let listed = manifests(core).await?;
-    if let Some(now) = listed.last().map(made_at) {
-        let orphans = orphans(core, now).await?;
+    let orphans = orphans(core, &listed).await?;
+    if !orphans.is_empty() {
         core.shared.objects.delete(orphans).await?;
     }
     collect_retired(core, &listed).await?;
@@ -73,9 +72,17 @@ async fn collect_retired(core: &Arc<Core>, listed: &[ObjectMeta]) -> Result<(), 
     Ok(())
 }
 
-/// Segments that no manifest names, nor ever will.
-async fn orphans(core: &Core, now: Timestamp) -> Result<Vec<Path>, Failure> {
+/// Segments that no manifest names, nor ever will: this one does not, and was made so long after them
+/// that a later one cannot either, since who takes too long to merge gives up. That holds for the
+/// manifest that this process knows and for its date, and says nothing of later ones, which there may
+/// be if this process stood still.
+async fn orphans(core: &Core, listed: &[ObjectMeta]) -> Result<Vec<Path>, Failure> {
     let manifest = core.with(|view| Arc::clone(&view.manifest))?;
+    let mut dates = listed.iter();
+    let known = dates.find(|one| number_of(&one.location) == Some(manifest.number));
+    let Some(known) = known.map(made_at) else {
+        return Ok(Vec::new());
+    };
     let mut named: HashSet<&str> = HashSet::new();
     named.extend(manifest.segments.iter().map(|one| one.name.as_str()));
     let retired = manifest.retired.iter().flat_map(|one| &one.segments);
@@ -90,7 +97,7 @@ async fn orphans(core: &Core, now: Timestamp) -> Result<Vec<Path>, Failure> {
             .location
             .filename()
             .is_some_and(|name| named.contains(name));
-        !named && made_at(one).until(now) >= manifest.grace()
+        !named && made_at(one).until(known) >= manifest.grace()
     };
     let orphans = listed.into_iter().filter(is_orphan);
     Ok(orphans.map(|one| one.location).collect())

@@ -412,7 +412,7 @@ async fn supply(core: &Arc<Core>, request: &mut Request, lack: Lack) -> Result<(
                     Ok(())
                 }
                 // Segments were merged and collected: it is decided anew by those that there are.
-                Err(Failure::Missing { .. }) => core.adopt_newest().await,
+                Err(Failure::Missing { key }) => core.go_on_without(&key).await,
                 Err(failure) => Err(failure),
             };
         }

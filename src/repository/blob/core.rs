@@ -307,6 +307,22 @@ impl Core {
         })
     }
 
+    /// A segment was not there: goes on with the newest manifest, which names others in its place. A
+    /// segment that it still names is lost.
+    pub(super) async fn go_on_without(self: &Arc<Self>, segment: &str) -> Result<(), Failure> {
+        self.adopt_newest().await?;
+        let is_named = self.with(|view| {
+            let mut keys = view.segments.iter().map(|one| one.key.as_ref());
+            keys.any(|key| key == segment)
+        })?;
+        if is_named {
+            return Err(Failure::Missing {
+                key: segment.to_owned(),
+            });
+        }
+        Ok(())
+    }
+
     /// The manifest with the greatest number.
     pub(super) async fn newest_manifest(&self) -> Result<Manifest, Failure> {
         let objects = &self.shared.objects;

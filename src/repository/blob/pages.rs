@@ -22,8 +22,6 @@ use crate::{
 /// How many bytes a read that goes through all events asks for at first, and at most.
 const FIRST_AHEAD: u64 = 256 << 10;
 const MOST_AHEAD: u64 = 4 << 20;
-/// How often a page is begun anew because segments were merged meanwhile.
-const ATTEMPTS: usize = 5;
 
 /// The pages of a read. `core` is asked for at the first poll.
 pub(super) fn pages(
@@ -125,7 +123,6 @@ impl Reading {
 
     /// The same, with failures of the store apart.
     async fn try_next(&mut self) -> std::result::Result<Result<Option<Page>>, Failure> {
-        let mut attempts = 0;
         loop {
             match self.page() {
                 Ok(page) => return Ok(page),
@@ -135,10 +132,7 @@ impl Reading {
                     let keep = self.ahead <= FIRST_AHEAD;
                     match fetch(objects, caches, wanted, keep).await {
                         Ok(more) => self.fetched.extend(more),
-                        Err(Failure::Missing { .. }) if attempts < ATTEMPTS => {
-                            attempts += 1;
-                            self.refresh().await?;
-                        }
+                        Err(Failure::Missing { key }) => self.go_on_without(&key).await?,
                         Err(failure) => return Err(failure),
                     }
                 }
@@ -147,8 +141,8 @@ impl Reading {
     }
 
     /// Segments were merged into others and collected: goes on with those.
-    async fn refresh(&mut self) -> std::result::Result<(), Failure> {
-        self.core.adopt_newest().await?;
+    async fn go_on_without(&mut self, segment: &str) -> std::result::Result<(), Failure> {
+        self.core.go_on_without(segment).await?;
         let snapshot = self.core.known()?;
         // The read ends where it was to end.
         self.snapshot = Snapshot {

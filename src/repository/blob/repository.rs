@@ -142,8 +142,8 @@ async fn state(core: &Arc<Core>, stream: Option<&StreamId>) -> Result<TopicState
         let (objects, caches) = (&core.shared.objects, &core.shared.caches);
         match fetch(objects, caches, wanted, true).await {
             Ok(more) => fetched.extend(more),
-            Err(Failure::Missing { .. }) => {
-                core.adopt_newest().await?;
+            Err(Failure::Missing { key }) => {
+                core.go_on_without(&key).await?;
                 snapshot = core.known()?;
                 fetched = Fetched::default();
             }
