@@ -150,15 +150,18 @@ impl PostgresRepository {
     }
 
     /// Calls a function of the topic that changes something, and tells of the head that it gives.
+    /// `held` is kept until that is done.
     async fn call_for_head(
         &self,
         placement: &Placement,
         core: &Arc<Core>,
         sql: String,
         arguments: Args,
+        held: impl Send + 'static,
     ) -> Result<(Position, bool)> {
         let called = self.work(core.storage, move |connection| {
             async move {
+                let _held = held;
                 let arguments = arguments.into_inner()?;
                 let row = sqlx::query_with(AssertSqlSafe(sql), arguments)
                     .fetch_one(connection)
@@ -178,8 +181,10 @@ impl PostgresRepository {
         let topic = self.topic(placement).await?;
         let function = topic.core.names.function("seal");
         let sql = format!("SELECT {function}($1), true");
+        let turn = Arc::clone(&topic.core.sealing).lock_owned().await;
+        let arguments = Args::new().with(sealed);
         let (head, _) = self
-            .call_for_head(placement, &topic.core, sql, Args::new().with(sealed))
+            .call_for_head(placement, &topic.core, sql, arguments, turn)
             .await?;
         Ok(head)
     }
@@ -358,7 +363,7 @@ impl EventRepository for PostgresRepository {
                 .with(moments);
             let arguments = columns.add_to(arguments);
             (head, _) = self
-                .call_for_head(placement, core, sql.clone(), arguments)
+                .call_for_head(placement, core, sql.clone(), arguments, ())
                 .await?;
             self.tell();
             self.shared.notifier.tell(core.storage, head.get());

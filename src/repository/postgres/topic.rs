@@ -32,6 +32,9 @@ pub(super) struct Core {
     pub(super) seen: watch::Sender<Seen>,
     /// When the last look at the head was begun. Held by the one who has a look.
     pub(super) looked: tokio::sync::Mutex<Option<std::time::Instant>>,
+    /// Held by the one whose seal or unseal is on its way, also where its caller has gone: the next
+    /// one counts after it.
+    pub(super) sealing: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// Statements that are sent often.
@@ -79,6 +82,7 @@ impl Topic {
                 sql,
                 seen: shared.heads.of(placement.storage),
                 looked: tokio::sync::Mutex::default(),
+                sealing: Arc::default(),
             }),
             room: Arc::new(Semaphore::new(ROOM)),
             queue: Mutex::default(),
