@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-#[cfg(feature = "postgres")]
+#[cfg(any(feature = "postgres", feature = "blob"))]
 mod servers;
 
 use annals::{
@@ -52,7 +52,7 @@ fn fixtures() -> Vec<Arc<dyn Fixture>> {
         })
     };
     #[cfg_attr(
-        not(feature = "postgres"),
+        not(any(feature = "postgres", feature = "blob")),
         expect(unused_mut, reason = "another adapter may follow")
     )]
     let mut fixtures: Vec<Arc<dyn Fixture>> = vec![
@@ -67,11 +67,46 @@ fn fixtures() -> Vec<Arc<dyn Fixture>> {
     fixtures.push(Arc::new(FactoryFixture::on_server(
         "postgres",
         Processes::ManyWriters,
-        this_program,
+        this_program.clone(),
         || servers::postgres().fresh(),
         || Arc::new(annals::repository::postgres::PostgresFactory),
     )));
+    #[cfg(feature = "blob")]
+    fixtures.extend(blob_fixtures(&this_program));
     fixtures
+}
+
+/// Object stores, and settings with which nearly every case merges the log.
+#[cfg(feature = "blob")]
+fn blob_fixtures(this_program: &std::path::Path) -> Vec<Arc<dyn Fixture>> {
+    use annals::repository::blob::BlobFactory;
+    use servers::object_store::{Protocol, store_server};
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    static SITES: AtomicU64 = AtomicU64::new(0);
+    let factory = || Arc::new(BlobFactory::default()) as Arc<dyn RepositoryFactory>;
+    let in_memory = |name: &str| {
+        let connect = || format!("memory:///{}", SITES.fetch_add(1, Ordering::Relaxed));
+        FactoryFixture::on_server(name, Processes::None, this_program, connect, factory)
+    };
+    let in_directory = |name: &str| {
+        let connect = |path: &str| format!("file://{path}/objects");
+        let (processes, program) = (Processes::ManyWriters, this_program);
+        FactoryFixture::in_directory_as(name, processes, program, connect, factory)
+    };
+    let on_server = |name: &str, protocol| {
+        let connect = move || store_server(protocol).fresh();
+        let (processes, program) = (Processes::ManyWriters, this_program);
+        FactoryFixture::on_server(name, processes, program, connect, factory)
+    };
+    vec![
+        Arc::new(on_server("blob_s3", Protocol::S3)),
+        Arc::new(on_server("blob_azure", Protocol::Azure)),
+        Arc::new(in_memory("blob_memory")),
+        Arc::new(in_memory("blob_memory_merged").option("compact_slots", "2")),
+        Arc::new(in_directory("blob_directory")),
+        Arc::new(in_directory("blob_directory_merged").option("compact_slots", "3")),
+    ]
 }
 
 /// The adapter with which a job of a fixture is done.
@@ -79,6 +114,10 @@ fn factory(adapter: &str) -> Arc<dyn RepositoryFactory> {
     #[cfg(feature = "postgres")]
     if adapter.starts_with("postgres") {
         return Arc::new(annals::repository::postgres::PostgresFactory);
+    }
+    #[cfg(feature = "blob")]
+    if adapter.starts_with("blob") {
+        return Arc::new(annals::repository::blob::BlobFactory::default());
     }
     assert!(adapter.starts_with("file"), "no job is for {adapter}");
     Arc::new(FileFactory)

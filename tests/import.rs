@@ -147,6 +147,55 @@ fn the_memory_adapter_gives_the_same_answers() {
     );
 }
 
+#[cfg(feature = "blob")]
+#[test]
+fn two_imports_at_once_into_an_object_store_give_the_same_answers() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = file(directory.path(), &[]);
+    let files = directory.path().join("files");
+    import(&file, &files, &[]);
+    let url = format!("file://{}/objects", directory.path().display());
+    let at = |more: &[&str]| {
+        let place = [
+            "--topic",
+            "cases",
+            "--adapter",
+            "blob",
+            "--connection",
+            &*url,
+        ];
+        let mut command = Command::new(program());
+        command.args(place).args(more);
+        command
+    };
+    let path = file.to_str().expect("a path");
+    let imports: Vec<_> = (0..2)
+        .map(|_| {
+            at(&[path])
+                .stdout(std::process::Stdio::piped())
+                .spawn()
+                .expect("it runs")
+        })
+        .collect();
+    let mut recorded = 0;
+    for import in imports {
+        let output = import.wait_with_output().expect("it ends");
+        assert!(output.status.success());
+        let output = stdout(&output);
+        let line = output
+            .lines()
+            .find_map(|line| line.strip_prefix("recorded:"));
+        let count = line.expect("it tells").trim().replace(',', "");
+        recorded += count.parse::<u64>().expect("a number");
+    }
+    assert_eq!(recorded, LINES, "each event was recorded by one of them");
+    for question in [&["--types"][..], &["--streams"], &["--tag", "group:3"]] {
+        let here = stdout(&at(question).output().expect("it runs"));
+        let here: Vec<_> = here.lines().map(str::to_owned).collect();
+        assert!(here == look(&files, question), "{question:?}");
+    }
+}
+
 #[test]
 fn an_import_that_is_killed_is_completed_by_the_next() {
     let directory = tempfile::tempdir().expect("a directory");

@@ -42,7 +42,7 @@ impl Annals {
         Self::open(config, 1, |name| TopicConfig::memory(name)).await
     }
 
-    async fn open(
+    pub(crate) async fn open(
         config: EventStoreConfig,
         topics: usize,
         configure: impl Fn(&str) -> TopicConfig,

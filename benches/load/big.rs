@@ -198,7 +198,7 @@ fn again(work: &str, path: &str) -> Result<()> {
 }
 
 /// Resident memory in MiB.
-fn resident() -> Result<Value> {
+pub(crate) fn resident() -> Result<Value> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kib: f64 = line

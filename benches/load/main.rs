@@ -5,10 +5,20 @@
 
 mod annals;
 mod big;
+#[cfg(feature = "blob")]
+mod blob;
 mod draft;
 mod drive;
 mod measure;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod raw;
+#[cfg(feature = "postgres")]
+#[path = "../../tests/servers/mod.rs"]
+mod servers;
+#[cfg(feature = "blob")]
+#[path = "../../tests/stores/mod.rs"]
+mod stores;
 mod target;
 
 use std::{
@@ -96,6 +106,30 @@ enum Work {
         #[arg(long, default_value_t = 2_000_000)]
         events: u64,
     },
+    /// Clients that append to topics in PostgreSQL, beside pgbench and COPY on the same server
+    #[cfg(feature = "postgres")]
+    Postgres,
+    /// A topic of many events in PostgreSQL: scan, streams, conditions, size
+    #[cfg(feature = "postgres")]
+    PostgresBig {
+        #[arg(long, default_value_t = 1_000_000)]
+        events: u64,
+    },
+    /// Clients that append to topics in an object store, a local directory, beside its conditional puts
+    #[cfg(feature = "blob")]
+    Blob,
+    /// Stores that append to one topic in an object store with the latencies of a network
+    #[cfg(feature = "blob")]
+    BlobShare {
+        #[arg(long, default_value_t = 2)]
+        stores: usize,
+    },
+    /// A topic of many events in an object store: requests to open and to read, memory, scan
+    #[cfg(feature = "blob")]
+    BlobBig {
+        #[arg(long, default_value_t = 1_000_000)]
+        events: u64,
+    },
     /// Opens a store and tells how long that took and how much memory it has; for `big`
     #[command(hide = true)]
     Open { path: String },
@@ -151,6 +185,16 @@ async fn main() -> Result<()> {
         Work::Select { events } => big::select(path, events).await,
         Work::Big { events, ids } => big::big(path, events, ids, time).await,
         Work::Crash { events } => big::crash(path, events).await,
+        #[cfg(feature = "postgres")]
+        Work::Postgres => postgres::append(time).await,
+        #[cfg(feature = "postgres")]
+        Work::PostgresBig { events } => postgres::big(events, time).await,
+        #[cfg(feature = "blob")]
+        Work::Blob => blob::append(path, time).await,
+        #[cfg(feature = "blob")]
+        Work::BlobShare { stores } => blob::share(stores, time).await,
+        #[cfg(feature = "blob")]
+        Work::BlobBig { events } => blob::big(path, events).await,
         Work::Open { path } => big::open(&path).await,
         Work::FillAndLeave { path, events } => big::fill_and_leave(&path, events).await,
     }

@@ -4,7 +4,7 @@ use super::Options;
 
 const MASK: &str = "***";
 /// What a parameter is called that holds a secret, in part.
-const SECRET_WORDS: [&str; 8] = [
+const SECRET_WORDS: [&str; 12] = [
     "password",
     "passwd",
     "pwd",
@@ -13,6 +13,10 @@ const SECRET_WORDS: [&str; 8] = [
     "credential",
     "signature",
     "access_key",
+    "account_key",
+    "master_key",
+    "sas_key",
+    "encryption_key",
 ];
 
 /// The text with every secret in it replaced by `***`. `${NAME}`s stay as they are.

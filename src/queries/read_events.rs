@@ -32,13 +32,24 @@ async fn open(
 ) -> Result<BoxStream<'static, Result<Page>>> {
     let _pass = context.enter()?;
     let plan = plan(read)?;
-    let route = context.route_to_read(topic).await?;
+    let route = context.route(topic).await?;
     let (first, pages) = begin(&route, plan.clone()).await;
-    let (first, pages) = match first {
-        Some(Err(error @ Error::TopicNotFound { .. })) => {
-            begin(&context.reroute(topic, &route, error).await?, plan).await
-        }
-        first => (first, pages),
+    let elsewhere = match &first {
+        Some(Err(Error::TopicNotFound { .. })) => true,
+        Some(Ok(page)) => page.sealed,
+        // It may have been restored where the topic is now.
+        Some(Err(Error::StreamDeleted { .. })) => true,
+        Some(Err(_)) | None => false,
+    };
+    if !elsewhere {
+        return Ok(stream::iter(first).chain(pages).boxed());
+    }
+    let storage = route.topic.placement.storage;
+    let route = context.route_to_read(topic).await?;
+    let (first, pages) = if route.topic.placement.storage == storage {
+        (first, pages)
+    } else {
+        begin(&route, plan).await
     };
     Ok(stream::iter(first).chain(pages).boxed())
 }

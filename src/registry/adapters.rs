@@ -24,11 +24,16 @@ pub(crate) fn built_in() -> Factories {
         "postgres".to_owned(),
         Arc::new(crate::repository::postgres::PostgresFactory),
     );
+    #[cfg(feature = "blob")]
+    factories.insert(
+        "blob".to_owned(),
+        Arc::new(crate::repository::blob::BlobFactory::default()),
+    );
     factories
 }
 
 /// The adapters that a build may leave out, each a feature.
-const OPTIONAL: [&str; 2] = ["file", "postgres"];
+const OPTIONAL: [&str; 3] = ["blob", "file", "postgres"];
 
 /// The error for an adapter that is not there.
 pub(crate) fn unknown(adapter: &str, factories: &Factories) -> Error {

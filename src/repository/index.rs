@@ -255,8 +255,7 @@ impl Index {
     }
 }
 
-/// What only the file repository asks: it writes indexes into files, and takes back what could not
-/// be written.
+/// What only the file repository asks: it writes indexes into files.
 #[cfg(feature = "file")]
 impl Index {
     pub(crate) const fn before(&self) -> Position {
@@ -274,7 +273,11 @@ impl Index {
     pub(crate) fn entries(&self) -> &[Entry] {
         &self.entries
     }
+}
 
+/// What repositories ask that write first and know only later whether it was recorded.
+#[cfg(any(feature = "file", feature = "blob"))]
+impl Index {
     /// Takes back all events after `last`: their append failed.
     pub(crate) fn truncate(&mut self, last: Position) {
         let keep = last.get().saturating_sub(self.before.get()) as usize;
@@ -291,6 +294,21 @@ impl Index {
                 .truncate(entry.postings.partition_point(|one| *one as usize <= keep));
             entry.deletions.retain(|(at, _)| *at as usize <= keep);
         }
+    }
+}
+
+/// What only the blob repository asks.
+#[cfg(feature = "blob")]
+impl Index {
+    /// Each stream that has events up to `head`, and its state there.
+    pub(crate) fn streams(&self, head: Position) -> impl Iterator<Item = (&[u8], StreamState)> {
+        let limit = self.ordinal(head);
+        let there = move |entry: &&Entry| {
+            let first = entry.postings.first();
+            entry.kind == KeyKind::Stream && first.is_some_and(|first| *first <= limit)
+        };
+        let entries = self.entries.iter().filter(there);
+        entries.map(move |entry| (&*entry.text, entry.state(limit)))
     }
 }
 
@@ -422,7 +440,7 @@ mod tests {
         assert_eq!(state(103), Some(StreamState::new(Version::new(7), true)));
     }
 
-    #[cfg(feature = "file")]
+    #[cfg(any(feature = "file", feature = "blob"))]
     #[test]
     fn what_is_taken_back_is_not_found_any_more() {
         let mut index = filled();

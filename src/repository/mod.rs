@@ -11,7 +11,10 @@
 //! written down in `ARCHITECTURE.md`.
 
 mod batch;
+#[cfg(feature = "blob")]
+pub mod blob;
 mod checkpoints;
+mod chunk;
 mod decide;
 #[cfg(feature = "file")]
 pub mod file;
@@ -26,6 +29,7 @@ mod plan;
 pub mod postgres;
 mod record;
 mod sequence;
+mod varint;
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 

@@ -121,6 +121,7 @@ impl Pager {
             return Ok(Some(Page {
                 events,
                 looked_to: self.looked_to(),
+                sealed: topic.sealed,
             }));
         }
         while self.span.after < self.span.up_to {
@@ -142,7 +143,11 @@ impl Pager {
             let looked_to = events
                 .last()
                 .map_or(self.span.after, |event| event.position);
-            return Ok(Some(Page { events, looked_to }));
+            return Ok(Some(Page {
+                events,
+                looked_to,
+                sealed: topic.sealed,
+            }));
         }
         self.done |= self.span.after >= self.span.up_to;
         let looked_to = if self.done {
@@ -150,7 +155,11 @@ impl Pager {
         } else {
             self.looked_to()
         };
-        Ok(Some(Page { events, looked_to }))
+        Ok(Some(Page {
+            events,
+            looked_to,
+            sealed: topic.sealed,
+        }))
     }
 
     /// The position that is looked at next.
@@ -206,6 +215,10 @@ impl Pager {
         };
         let (positions, all) = match self.drivers(part)? {
             Some(keys) => {
+                let mut most = most;
+                for key in &keys {
+                    most = most.min(part.fitting(*key)?.max(16));
+                }
                 let positions = union(part, &keys, &span, most)?;
                 let all = positions.len() < most;
                 (positions, all)

@@ -21,7 +21,7 @@ use super::{
 #[derive(Debug)]
 pub(crate) struct Probe<T> {
     pub(crate) what: T,
-    #[cfg(feature = "file")]
+    #[cfg(any(feature = "file", feature = "blob"))]
     hash: std::cell::OnceCell<u64>,
 }
 
@@ -29,12 +29,12 @@ impl<T: Copy> Probe<T> {
     pub(crate) const fn new(what: T) -> Self {
         Self {
             what,
-            #[cfg(feature = "file")]
+            #[cfg(any(feature = "file", feature = "blob"))]
             hash: std::cell::OnceCell::new(),
         }
     }
 
-    #[cfg(feature = "file")]
+    #[cfg(any(feature = "file", feature = "blob"))]
     pub(crate) fn hash(&self, of: impl FnOnce(T) -> u64) -> u64 {
         *self.hash.get_or_init(|| of(self.what))
     }
@@ -54,6 +54,11 @@ pub(crate) trait Part {
     fn position_of_version(&self, stream: &[u8], version: Version) -> Result<Option<Position>>;
     /// How many events have the key.
     fn count(&self, key: Key<'_>) -> Result<usize>;
+    /// How many events that have the key fit on a page, about, where that may be less than a page
+    /// has at most.
+    fn fitting(&self, _key: Key<'_>) -> Result<usize> {
+        Ok(usize::MAX)
+    }
     /// Up to `most` events that have the key and are in the span: the first, or the last where the
     /// span is backward. In ascending order.
     fn postings(&self, key: Key<'_>, span: &Span, most: usize) -> Result<Vec<Position>>;

@@ -52,4 +52,7 @@ pub struct Page {
     /// The position up to which the read has looked after this page. Forward, every event that
     /// matches and is at or below it has been given; backward, every one at or above it.
     pub looked_to: Position,
+    /// Whether the placement was sealed when the page was made. Then the topic may have moved, and
+    /// whoever reads looks for it anew.
+    pub sealed: bool,
 }

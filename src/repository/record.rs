@@ -12,16 +12,17 @@ use crate::models::{
     Tags, Timestamp, TopicName, Version, text::Text,
 };
 
-use super::BatchEvent;
+pub(crate) use super::varint::Malformed;
+use super::{
+    BatchEvent,
+    varint::{Cursor, put_bytes, put_varint},
+};
 
 const HAS_STREAM: u8 = 1;
 const HAS_TAGS: u8 = 2;
 const HAS_CONTENT_TYPE: u8 = 4;
 const HAS_METADATA: u8 = 8;
 const KNOWN_FLAGS: u8 = HAS_STREAM | HAS_TAGS | HAS_CONTENT_TYPE | HAS_METADATA;
-
-/// What is wrong with a record.
-pub(crate) type Malformed = &'static str;
 
 /// The parts of an event that are written, borrowed from wherever they are.
 #[derive(Clone, Copy, Debug)]
@@ -124,7 +125,7 @@ impl<'a> RecordView<'a> {
         if flags & !KNOWN_FLAGS != 0 {
             return Err("the record has flags that this version does not know");
         }
-        let id = Uuid::from_slice(rest.take(16)?).map_err(|_| "the record is too short")?;
+        let id = Uuid::from_slice(rest.take(16)?).map_err(|_| "it is too short")?;
         let version = Version::new(rest.varint()?);
         let recorded_at =
             Timestamp::from_micros(base.as_micros().wrapping_add(unzigzag(rest.varint()?)));
@@ -217,66 +218,12 @@ fn content_type_bytes(content_type: &ContentType) -> &[u8] {
     }
 }
 
-fn put_bytes(out: &mut impl BufMut, bytes: &[u8]) {
-    put_varint(out, bytes.len() as u64);
-    out.put_slice(bytes);
-}
-
-/// Unsigned LEB128, <https://en.wikipedia.org/wiki/LEB128>.
-fn put_varint(out: &mut impl BufMut, mut value: u64) {
-    while value >= 0x80 {
-        out.put_u8((value & 0x7f) as u8 | 0x80);
-        value >>= 7;
-    }
-    out.put_u8(value as u8);
-}
-
 const fn zigzag(value: i64) -> u64 {
     ((value << 1) ^ (value >> 63)).cast_unsigned()
 }
 
 const fn unzigzag(value: u64) -> i64 {
     (value >> 1).cast_signed() ^ -((value & 1).cast_signed())
-}
-
-/// Reads from the front of a slice, and never past its end.
-struct Cursor<'a>(&'a [u8]);
-
-impl<'a> Cursor<'a> {
-    fn take(&mut self, count: usize) -> Result<&'a [u8], Malformed> {
-        let (taken, rest) = self
-            .0
-            .split_at_checked(count)
-            .ok_or("the record is too short")?;
-        self.0 = rest;
-        Ok(taken)
-    }
-
-    fn byte(&mut self) -> Result<u8, Malformed> {
-        let (byte, rest) = self.0.split_first().ok_or("the record is too short")?;
-        self.0 = rest;
-        Ok(*byte)
-    }
-
-    fn varint(&mut self) -> Result<u64, Malformed> {
-        let mut value = 0;
-        for shift in (0..64).step_by(7) {
-            let byte = self.byte()?;
-            if shift == 63 && byte > 1 {
-                break;
-            }
-            value |= u64::from(byte & 0x7f) << shift;
-            if byte < 0x80 {
-                return Ok(value);
-            }
-        }
-        Err("the record has a number that is too large")
-    }
-
-    fn bytes(&mut self) -> Result<&'a [u8], Malformed> {
-        let length = usize::try_from(self.varint()?).map_err(|_| "the record is too short")?;
-        self.take(length)
-    }
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ type MakeFactory = dyn Fn() -> Arc<dyn RepositoryFactory> + Send + Sync;
 #[derive(Clone)]
 enum Place {
     Name,
-    Directory,
+    Directory(Arc<dyn Fn(&str) -> String + Send + Sync>),
     Made(Arc<dyn Fn() -> String + Send + Sync>),
 }
 
@@ -66,10 +66,24 @@ impl FactoryFixture {
         make_factory: impl Fn() -> Arc<dyn RepositoryFactory> + Send + Sync + 'static,
     ) -> Self {
         Self {
-            place: Place::Directory,
+            place: Place::Directory(Arc::new(str::to_owned)),
             processes,
             worker: Some(worker.into()),
             ..Self::in_memory(name, make_factory)
+        }
+    }
+
+    /// The same, with connections that are made of the directory's path.
+    pub fn in_directory_as(
+        name: impl Into<String>,
+        processes: Processes,
+        worker: impl Into<PathBuf>,
+        connect: impl Fn(&str) -> String + Send + Sync + 'static,
+        make_factory: impl Fn() -> Arc<dyn RepositoryFactory> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            place: Place::Directory(Arc::new(connect)),
+            ..Self::in_directory(name, processes, worker, make_factory)
         }
     }
 
@@ -120,11 +134,11 @@ impl Fixture for FactoryFixture {
         let connection = match &self.place {
             Place::Name => format!("site-{}", SITES.fetch_add(1, Ordering::Relaxed)),
             Place::Made(connect) => connect(),
-            Place::Directory => {
+            Place::Directory(connect) => {
                 let made = TempDir::new().expect("a temporary directory can be made");
-                let path = made.path().to_string_lossy().into_owned();
+                let connection = connect(&made.path().to_string_lossy());
                 directory = Some(made);
-                path
+                connection
             }
         };
         Arc::new(FactorySite {

@@ -30,6 +30,8 @@ impl Kind {
         let kinds = kinds
             .into_iter()
             .chain([Self::at(crate::servers::postgres())]);
+        #[cfg(feature = "blob")]
+        let kinds = kinds.into_iter().chain([Self::blob()]);
         kinds.into_iter().collect()
     }
 
@@ -65,6 +67,19 @@ impl Kind {
             adapter: "postgres",
             connection: url,
             _directory: None,
+        }
+    }
+
+    #[cfg(feature = "blob")]
+    pub(crate) fn blob() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        Self {
+            adapter: "blob",
+            connection: format!(
+                "file://{}/objects?compact_slots=8",
+                directory.path().display()
+            ),
+            _directory: Some(directory),
         }
     }
 

@@ -1,4 +1,4 @@
-//! Servers for tests: a real PostgreSQL, started by the test itself.
+//! Servers for tests: a real PostgreSQL, and object stores, started by the test itself.
 //!
 //! `DATABASE_URL` names one to use instead. Where there is neither, the test fails, loudly.
 
@@ -8,6 +8,8 @@
     reason = "no test program uses all of it"
 )]
 
+#[cfg(feature = "blob")]
+pub(crate) mod object_store;
 pub(crate) mod proxy;
 
 use std::{
@@ -198,6 +200,12 @@ impl Own {
             "the server does not start; see above"
         );
         own
+    }
+
+    /// Sends an order, and waits until it is done.
+    fn order(&mut self, order: &str) {
+        writeln!(self.orders, "{order}").expect("the script reads");
+        assert_eq!(self.answer(), "done", "{order}");
     }
 
     fn answer(&mut self) -> String {

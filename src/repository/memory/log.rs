@@ -11,16 +11,15 @@ use crate::{
         Timestamp, TopicName,
     },
     repository::{
-        AppendBatch, Verdict, decide,
+        AppendBatch, Verdict,
+        chunk::write_records,
+        decide,
         index::Index,
         parts::Parts,
         record::RecordView,
         sequence::{importable, records},
     },
 };
-
-/// Records are written into blocks of this many bytes; a larger one gets a block of its own.
-const BLOCK_BYTES: usize = 64 << 10;
 
 /// One topic.
 #[derive(Debug)]
@@ -173,26 +172,6 @@ impl Log {
         writer.sealed = sealed;
         (*self.head.borrow()).ok_or_else(|| self.gone())
     }
-}
-
-/// Writes each record behind its length, and tells where they are.
-fn write_records(block: &mut BytesMut, records: &[RecordView<'_>], base: Timestamp) -> Vec<u32> {
-    let needed = records.iter().map(|record| record.size_bound() + 4).sum();
-    if block.capacity() - block.len() < needed {
-        *block = BytesMut::with_capacity(BLOCK_BYTES.max(needed));
-    }
-    let mut starts = Vec::with_capacity(records.len());
-    for record in records {
-        let start = block.len();
-        starts.push(start as u32);
-        block.extend_from_slice(&[0; 4]);
-        record.encode(base, block);
-        let length = (block.len() - start - 4) as u32;
-        if let Some(place) = block.get_mut(start..start + 4) {
-            place.copy_from_slice(&length.to_le_bytes());
-        }
-    }
-    starts
 }
 
 impl Events {

@@ -7,6 +7,7 @@ use super::log::Log;
 use crate::{
     models::{Error, Position, RecordedEvent, Result, StreamState, Version},
     repository::{
+        chunk::record_at,
         index::{Key, Span},
         paging::{PAGE_BYTES, PAGE_EVENTS},
         parts::{Part, Probe},
@@ -45,11 +46,6 @@ impl MemoryPart<'_> {
         }
         Ok(())
     }
-}
-
-fn record_at(page: &[u8], start: u32) -> Option<&[u8]> {
-    let (length, rest) = page.get(start as usize..)?.split_first_chunk::<4>()?;
-    rest.get(..u32::from_le_bytes(*length) as usize)
 }
 
 impl Part for MemoryPart<'_> {

@@ -36,6 +36,8 @@ pub(super) struct Reader {
     plan: ReadPlan,
     way: Way,
     head: u64,
+    /// Whether the topic was sealed when the read began.
+    sealed: bool,
     /// What is still to be looked at.
     after: u64,
     up_to: u64,
@@ -63,6 +65,7 @@ pub(super) async fn scan(
         core: Arc::clone(core),
         plan: ReadPlan::all_after(Position::new(after)),
         way: Way::Scan,
+        sealed: false,
         head: up_to,
         after,
         up_to,
@@ -84,6 +87,7 @@ impl Reader {
             after: plan.after.get(),
             up_to: 0,
             head: 0,
+            sealed: false,
             way: Way::Scan,
             reach: LEAST,
             done: false,
@@ -96,6 +100,9 @@ impl Reader {
         let asked = stream.as_ref().map(StreamId::as_str);
         let rows = reader.fetch(sql, Args::new().with(asked)).await?;
         let row = rows.first().ok_or_else(|| reader.unreadable())?;
+        reader.sealed = row
+            .try_get(0)
+            .map_err(|error| reader.failed(sqlx::Error::into(error)))?;
         reader.head = bigint_at(row, 1).map_err(|error| reader.failed(error.into()))?;
         reader.up_to = reader.head.min(reader.plan.up_to.get());
         reader.way = match stream {
@@ -219,6 +226,7 @@ impl Reader {
             return Ok(Page {
                 events: Vec::new(),
                 looked_to: self.looked_to(),
+                sealed: self.sealed,
             });
         }
         if matches!(self.way, Way::Nothing) || self.after >= self.up_to {
@@ -245,7 +253,11 @@ impl Reader {
             let looked_to = events
                 .last()
                 .map_or_else(|| self.looked_to(), |event| event.position);
-            return Ok(Page { events, looked_to });
+            return Ok(Page {
+                events,
+                looked_to,
+                sealed: self.sealed,
+            });
         }
         if exhausted {
             return Ok(self.last(events));
@@ -253,6 +265,7 @@ impl Reader {
         Ok(Page {
             events,
             looked_to: self.looked_to(),
+            sealed: self.sealed,
         })
     }
 
@@ -264,7 +277,11 @@ impl Reader {
         } else {
             self.plan.up_to.min(Position::new(self.head))
         };
-        Page { events, looked_to }
+        Page {
+            events,
+            looked_to,
+            sealed: self.sealed,
+        }
     }
 
     const fn looked_to(&self) -> Position {

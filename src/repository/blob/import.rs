@@ -1,0 +1,121 @@
+//! What a committer puts into the log beside appends: events as they are, and marks.
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+
+use super::{
+    commit::Outcome,
+    committer::{Committer, Done, GROUP_BYTES, GROUP_EVENTS, MOST_RACES},
+    compaction,
+    deciding::stage,
+    failure::Failure,
+    slot::Kind,
+};
+use crate::{
+    models::{Error, Position, RecordedEvent, Result},
+    repository::{record::RecordView, sequence::importable},
+};
+
+/// Why an import, or a mark, was not made.
+enum Refusal {
+    Invalid(Error),
+    Failed(Failure),
+}
+
+impl From<Failure> for Refusal {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl Committer {
+    /// Records events as they are, and tells the head then.
+    pub(super) async fn import(&mut self, events: &[RecordedEvent]) -> Result<Position> {
+        let imported = self.try_import(events).await;
+        imported.map_err(|refusal| self.error_of(refusal))
+    }
+
+    /// Puts a mark at the end of the log, where it is not there already, and tells the head.
+    pub(super) async fn mark(&mut self, kind: Kind) -> Result<Position> {
+        let marked = self.try_mark(kind).await;
+        marked.map_err(|refusal| self.error_of(refusal))
+    }
+
+    fn error_of(&self, refusal: Refusal) -> Error {
+        match refusal {
+            Refusal::Invalid(error) => error,
+            Refusal::Failed(failure) => self.core.error(failure),
+        }
+    }
+
+    async fn try_import(&mut self, events: &[RecordedEvent]) -> Result<Position, Refusal> {
+        for _ in 0..MOST_RACES {
+            self.ready().await?;
+            let core = Arc::clone(&self.core);
+            let staged = core.with(|view| {
+                if view.sealed {
+                    return Err(Refusal::Invalid(Error::TopicSealed {
+                        topic: core.topic.clone(),
+                    }));
+                }
+                let new = importable(events, view.head).map_err(Refusal::Invalid)?;
+                let some = new.get(..chunk(new)).unwrap_or_default();
+                if some.is_empty() {
+                    return Ok((None, view.head));
+                }
+                let views: Vec<_> = some.iter().map(RecordView::of_recorded).collect();
+                let mut chunks = Vec::new();
+                stage(view, &mut BytesMut::new(), &views, &mut chunks)?;
+                let header = view.header(Kind::Events);
+                Ok((Some((header, chunks, view.proven)), view.head))
+            })??;
+            let (staged, head) = staged;
+            let Some((header, chunks, proven)) = staged else {
+                return Ok(head);
+            };
+            match self.put(&header, &chunks, proven).await {
+                Done::Recorded => compaction::compact_if_due(&self.core),
+                Done::Again => {}
+                Done::Failed(Outcome::Unknown(failure)) => {
+                    return Err(Refusal::Invalid(failure.unknown()));
+                }
+                Done::Failed(Outcome::NotSent(failure)) => return Err(failure.into()),
+                Done::Failed(_) => {}
+            }
+        }
+        Err(Failure::unsent("other writers were faster all the time").into())
+    }
+
+    async fn try_mark(&mut self, kind: Kind) -> Result<Position, Refusal> {
+        for _ in 0..MOST_RACES {
+            self.core.look().await?;
+            let (sealed, head, header, proven) = self.core.with(|view| {
+                let header = view.header(kind);
+                (view.sealed, view.head, header, view.proven)
+            })?;
+            if (kind == Kind::Seal && sealed) || (kind == Kind::Unseal && !sealed) {
+                return Ok(head);
+            }
+            match self.put(&header, &[], proven).await {
+                Done::Recorded => return Ok(head),
+                Done::Again => {}
+                Done::Failed(Outcome::Unknown(failure) | Outcome::NotSent(failure)) => {
+                    return Err(failure.into());
+                }
+                Done::Failed(_) => {}
+            }
+        }
+        Err(Failure::unsent("other writers were faster all the time").into())
+    }
+}
+
+/// How many of these events go into one slot.
+fn chunk(events: &[RecordedEvent]) -> usize {
+    let mut bytes = 0;
+    let fits = events.iter().take(GROUP_EVENTS).take_while(|event| {
+        bytes += RecordView::of_recorded(event).size_bound() + 4;
+        bytes <= GROUP_BYTES
+    });
+    fits.count().max(1).min(events.len())
+}
