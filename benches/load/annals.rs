@@ -61,6 +61,14 @@ impl Annals {
         Ok(Self { store, topics })
     }
 
+    /// A store that has this topic.
+    pub(crate) fn of(store: EventStore, topic: &str) -> Self {
+        Self {
+            store,
+            topics: vec![topic.to_owned()],
+        }
+    }
+
     /// Reads what `read` asks for, and tells how many events that were.
     pub(crate) async fn count(&self, read: Read) -> Result<u64> {
         let mut events = self.store.read_events(&self.topics[0], read);

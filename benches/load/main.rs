@@ -9,6 +9,7 @@ mod big;
 mod blob;
 mod draft;
 mod drive;
+mod live;
 mod measure;
 #[cfg(feature = "postgres")]
 mod postgres;
@@ -130,6 +131,9 @@ enum Work {
         #[arg(long, default_value_t = 1_000_000)]
         events: u64,
     },
+    /// Subscriptions
+    #[command(subcommand)]
+    Live(live::Work),
     /// Opens a store and tells how long that took and how much memory it has; for `big`
     #[command(hide = true)]
     Open { path: String },
@@ -195,6 +199,7 @@ async fn main() -> Result<()> {
         Work::BlobShare { stores } => blob::share(stores, time).await,
         #[cfg(feature = "blob")]
         Work::BlobBig { events } => blob::big(path, events).await,
+        Work::Live(work) => live::run(work, path).await,
         Work::Open { path } => big::open(&path).await,
         Work::FillAndLeave { path, events } => big::fill_and_leave(&path, events).await,
     }

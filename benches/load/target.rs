@@ -5,7 +5,10 @@ use async_trait::async_trait;
 use super::draft::Draft;
 
 /// Whatever goes wrong in a benchmark ends it.
-pub(crate) type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+pub(crate) type Result<T> = std::result::Result<T, BoxError>;
+
+/// What goes wrong.
+pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A store that takes the load: Annals, or one to compare it with.
 #[async_trait]
