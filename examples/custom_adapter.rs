@@ -70,11 +70,11 @@ impl EventRepository for Counting {
     async fn wait_beyond(&self, placement: &Placement, position: Position) -> Result<Position> {
         self.inner.wait_beyond(placement, position).await
     }
-    async fn seal(&self, placement: &Placement) -> Result<Position> {
-        self.inner.seal(placement).await
+    async fn seal(&self, placement: &Placement, since: Position) -> Result<Position> {
+        self.inner.seal(placement, since).await
     }
-    async fn unseal(&self, placement: &Placement) -> Result<()> {
-        self.inner.unseal(placement).await
+    async fn unseal(&self, placement: &Placement, since: Position) -> Result<()> {
+        self.inner.unseal(placement, since).await
     }
     async fn import(&self, placement: &Placement, events: Vec<RecordedEvent>) -> Result<Position> {
         self.inner.import(placement, events).await

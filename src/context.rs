@@ -113,7 +113,8 @@ impl Context {
         if matches!(error, Error::TopicSealed { .. }) {
             // The configuration has the last word: it was sealed when it was deleted, and whoever
             // restored it did not come so far as to unseal it.
-            before.repository.unseal(&topic.placement).await?;
+            let since = model.position;
+            before.repository.unseal(&topic.placement, since).await?;
             return Ok(Route {
                 topic,
                 repository: Arc::clone(&before.repository),

@@ -394,12 +394,19 @@ impl Bench {
         match command {
             Command::Read(shape) => self.read(shape).await,
             Command::Seal(true) => {
-                let head = self.repository.seal(&self.placement).await.unwrap();
+                let head = self
+                    .repository
+                    .seal(&self.placement, Position::START)
+                    .await
+                    .unwrap();
                 assert_eq!(head.get(), self.model.log.len() as u64);
                 self.model.sealed = true;
             }
             Command::Seal(false) => {
-                self.repository.unseal(&self.placement).await.unwrap();
+                self.repository
+                    .unseal(&self.placement, Position::START)
+                    .await
+                    .unwrap();
                 self.model.sealed = false;
             }
             Command::Reopen => {

@@ -4,7 +4,7 @@
 
 use crate::{
     context::{Context, not_found},
-    models::{Placement, Result},
+    models::{Placement, Position, Result},
     write_model::{ConfigurationEvent, TopicNamed},
 };
 
@@ -18,20 +18,20 @@ pub(crate) async fn delete_topic(context: &Context, name: &str) -> Result<()> {
             placement,
         ))
     });
-    let (placement, _) = decided.await?;
-    if let Err(error) = seal(context, &placement).await {
+    let (placement, model) = decided.await?;
+    if let Err(error) = seal(context, &placement, model.position).await {
         // It is deleted all the same. Where the repository is down, nobody appends to it either.
         tracing::warn!(topic = name, %error, "deleted topic not sealed");
     }
     Ok(())
 }
 
-async fn seal(context: &Context, placement: &Placement) -> Result<()> {
+async fn seal(context: &Context, placement: &Placement, since: Position) -> Result<()> {
     context
         .registry
         .get(placement)
         .await?
-        .seal(placement)
+        .seal(placement, since)
         .await
         .map(drop)
 }

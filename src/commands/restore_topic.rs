@@ -27,7 +27,7 @@ pub(crate) async fn restore_topic(context: &Context, name: &str) -> Result<Topic
         .await?;
     let topic = model.topic(name).ok_or_else(|| not_found(name))?;
     let unsealed = match context.registry.get(&topic.placement).await {
-        Ok(repository) => repository.unseal(&topic.placement).await,
+        Ok(repository) => repository.unseal(&topic.placement, model.position).await,
         Err(error) => Err(error),
     };
     if let Err(error) = unsealed {

@@ -112,10 +112,16 @@ pub trait EventRepository: fmt::Debug + Send + Sync + 'static {
 
     /// Refuses all appends from now on, also those of other processes, and returns the head, which
     /// is final then. Idempotent; durable when it returns.
-    async fn seal(&self, placement: &Placement) -> Result<Position>;
+    ///
+    /// `since` is the position in the configuration stream by which this was decided. A seal or an
+    /// unseal that was decided on before one that was applied does nothing: a process that stood
+    /// still does not open a topic that was sealed meanwhile. Where several processes can write,
+    /// that holds between them too.
+    async fn seal(&self, placement: &Placement, since: Position) -> Result<Position>;
 
-    /// Takes appends again after [`seal`](Self::seal). Idempotent; durable when it returns.
-    async fn unseal(&self, placement: &Placement) -> Result<()>;
+    /// Takes appends again after [`seal`](Self::seal), with the same rule about `since`. Idempotent;
+    /// durable when it returns.
+    async fn unseal(&self, placement: &Placement, since: Position) -> Result<()>;
 
     /// Records events as they are, with their positions, versions, ids and times: the way by which
     /// a topic moves in. The first has to be the next of the topic, and they are in order; those

@@ -174,7 +174,10 @@ async fn take(live: &mut Subscription, count: usize) -> Vec<RecordedEvent> {
 async fn move_on(source: &Movable, remove: bool) -> Place {
     let old = source.place.lock().clone();
     let new = place().await;
-    old.repository.seal(&old.placement).await.unwrap();
+    old.repository
+        .seal(&old.placement, Position::START)
+        .await
+        .unwrap();
     let events = log(&old).await;
     new.repository.import(&new.placement, events).await.unwrap();
     append(&new, 3).await;

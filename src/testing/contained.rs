@@ -52,8 +52,8 @@ async fn after_close_every_call_answers_closed(scene: Scene) {
     assert_closed("state", repository.state(topic, None).await);
     assert_closed("wait", repository.wait_beyond(topic, Position::START).await);
     assert_closed("wait", repository.wait_beyond(topic, Position::MAX).await);
-    assert_closed("seal", repository.seal(topic).await);
-    assert_closed("unseal", repository.unseal(topic).await);
+    assert_closed("seal", repository.seal(topic, Position::START).await);
+    assert_closed("unseal", repository.unseal(topic, Position::START).await);
     assert_closed("import", repository.import(topic, log.clone()).await);
     assert_closed("verify", repository.verify(topic).await);
     assert_closed("list", repository.list().await);

@@ -11,7 +11,7 @@ use super::{
     scene::{Scene, race, soon},
 };
 use crate::{
-    models::{Error, STREAM_DELETED},
+    models::{Error, Position, STREAM_DELETED},
     repository::EventRepository,
 };
 
@@ -168,11 +168,19 @@ async fn preparing_again_changes_nothing(scene: Scene) {
 
 async fn a_seal_and_its_end_are_there_after_a_reopening(scene: Scene) {
     scene.write(Draft::to("s").events(2, "Kept")).await;
-    scene.repository.seal(&scene.placement).await.unwrap();
+    scene
+        .repository
+        .seal(&scene.placement, Position::START)
+        .await
+        .unwrap();
     let scene = scene.reopened().await;
     let error = scene.refuse(Draft::to("s").event("Late")).await;
     assert!(matches!(error, Error::TopicSealed { .. }), "{error:?}");
-    scene.repository.unseal(&scene.placement).await.unwrap();
+    scene
+        .repository
+        .unseal(&scene.placement, Position::START)
+        .await
+        .unwrap();
     let scene = scene.reopened().await;
     scene.write(Draft::to("s").event("Later")).await;
 }

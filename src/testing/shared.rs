@@ -147,8 +147,8 @@ async fn a_handle_that_only_reads_changes_nothing(scene: Scene) {
         "prepare",
         repository.prepare(&scene.site.placement("new")).await,
     );
-    refused("seal", repository.seal(topic).await);
-    refused("unseal", repository.unseal(topic).await);
+    refused("seal", repository.seal(topic, Position::START).await);
+    refused("unseal", repository.unseal(topic, Position::START).await);
     refused("import", repository.import(topic, log.clone()).await);
     refused("remove", repository.remove(topic.storage).await);
     assert_eq!(reader.log().await, log);

@@ -6,7 +6,7 @@ use super::{
     random::Random,
     scene::{Scene, race},
 };
-use crate::models::{StorageId, StoreId, TopicName};
+use crate::models::{Position, StorageId, StoreId, TopicName};
 
 case_table! { Exact:
     verifying_counts_every_event,
@@ -90,7 +90,11 @@ async fn every_storage_is_listed_but_those_of_configurations(scene: Scene) {
 async fn what_was_removed_never_comes_back(scene: Scene) {
     let erased = Draft::to("s").events(3, "Erased");
     scene.write(erased.clone()).await;
-    scene.repository.seal(&scene.placement).await.unwrap();
+    scene
+        .repository
+        .seal(&scene.placement, Position::START)
+        .await
+        .unwrap();
     scene
         .repository
         .remove(scene.placement.storage)

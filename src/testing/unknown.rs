@@ -208,8 +208,10 @@ async fn a_dropped_read_or_question_disturbs_nobody(scene: Scene) {
         poll_and_drop(repository.health(), times).await;
         poll_and_drop(repository.prepare(topic), times).await;
         poll_and_drop(repository.wait_beyond(topic, Position::MAX), times).await;
-        poll_and_drop(repository.seal(topic), times).await;
-        soon("unsealing", repository.unseal(topic)).await.unwrap();
+        poll_and_drop(repository.seal(topic, Position::START), times).await;
+        soon("unsealing", repository.unseal(topic, Position::START))
+            .await
+            .unwrap();
         soon("an append", scene.write(Draft::to("s").event("Given"))).await;
     }
     assert_eq!(scene.log().await.len(), 304);

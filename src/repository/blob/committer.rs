@@ -153,8 +153,8 @@ impl Committer {
             Some(Work::Import(events, reply)) => {
                 drop(reply.send(self.import(&events).await));
             }
-            Some(Work::Mark(kind, reply)) => {
-                drop(reply.send(self.mark(kind).await));
+            Some(Work::Mark(kind, since, reply)) => {
+                drop(reply.send(self.mark(kind, since).await));
             }
         }
         compaction::compact_if_due(&self.core);

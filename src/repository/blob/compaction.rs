@@ -93,7 +93,7 @@ async fn compact(core: &Arc<Core>) -> Result<(), Failure> {
         let end = LogEnd {
             slot: view.next,
             previous: view.previous,
-            sealed: view.sealed,
+            sealed: (view.sealed, view.sealed_since),
             last_time: view.last_time,
         };
         (view.snapshot(), Arc::clone(&view.manifest), end)
@@ -109,7 +109,7 @@ async fn compact(core: &Arc<Core>) -> Result<(), Failure> {
             let mut next = successor(newest);
             next.log_start = end.slot;
             next.previous = end.previous;
-            next.sealed = end.sealed;
+            (next.sealed, next.sealed_since) = end.sealed;
             next.last_time = end.last_time;
             if let Some(entry) = &entry {
                 next.before = entry.last;
@@ -185,7 +185,8 @@ async fn merge_all(core: &Arc<Core>) -> Result<(), Failure> {
 struct LogEnd {
     slot: u64,
     previous: uuid::Uuid,
-    sealed: bool,
+    /// Whether it is sealed there, and since when.
+    sealed: (bool, crate::models::Position),
     last_time: crate::models::Timestamp,
 }
 

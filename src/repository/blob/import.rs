@@ -10,7 +10,7 @@ use super::{
     compaction,
     deciding::stage,
     failure::Failure,
-    slot::Kind,
+    slot::{Header, Kind},
 };
 use crate::{
     models::{Error, Position, RecordedEvent, Result},
@@ -37,8 +37,8 @@ impl Committer {
     }
 
     /// Puts a mark at the end of the log, where it is not there already, and tells the head.
-    pub(super) async fn mark(&mut self, kind: Kind) -> Result<Position> {
-        let marked = self.try_mark(kind).await;
+    pub(super) async fn mark(&mut self, kind: Kind, since: Position) -> Result<Position> {
+        let marked = self.try_mark(kind, since).await;
         marked.map_err(|refusal| self.error_of(refusal))
     }
 
@@ -87,14 +87,21 @@ impl Committer {
         Err(Failure::unsent("other writers were faster all the time").into())
     }
 
-    async fn try_mark(&mut self, kind: Kind) -> Result<Position, Refusal> {
+    async fn try_mark(&mut self, kind: Kind, since: Position) -> Result<Position, Refusal> {
         for _ in 0..MOST_RACES {
             self.core.look().await?;
             let (sealed, head, header, anchored) = self.core.with(|view| {
-                let header = view.header(kind);
-                (view.sealed, view.head, header, view.anchored)
+                let header = Header {
+                    since,
+                    ..view.header(kind)
+                };
+                let sealed = (view.sealed, view.sealed_since);
+                (sealed, view.head, header, view.anchored)
             })?;
-            if (kind == Kind::Seal && sealed) || (kind == Kind::Unseal && !sealed) {
+            let (sealed, before) = sealed;
+            let is_done = (kind == Kind::Seal && sealed) || (kind == Kind::Unseal && !sealed);
+            // That it is sealed by a later decision has to be known too.
+            if kind != Kind::Removed && (since < before || is_done && since == before) {
                 return Ok(head);
             }
             match self.put(&header, &[], anchored).await {

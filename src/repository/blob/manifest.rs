@@ -38,6 +38,9 @@ pub(super) struct Manifest {
     /// Whether the topic is sealed there.
     #[serde(default, skip_serializing_if = "is_false")]
     pub(super) sealed: bool,
+    /// What was decided on before this neither seals nor unseals it any more.
+    #[serde(default)]
+    pub(super) sealed_since: Position,
     /// Whether the storage is removed.
     #[serde(default, skip_serializing_if = "is_false")]
     pub(super) removed: bool,
@@ -114,6 +117,7 @@ impl Manifest {
             previous: Uuid::nil(),
             last_time: Timestamp::from_micros(i64::MIN),
             sealed: false,
+            sealed_since: Position::START,
             removed: false,
             segments: Vec::new(),
             retired: Vec::new(),

@@ -84,11 +84,10 @@ impl BlobRepository {
         failure.error(&self.shared.objects.name, None)
     }
 
-    async fn mark(&self, placement: &Placement, kind: Kind) -> Result<Position> {
+    async fn mark(&self, placement: &Placement, kind: Kind, since: Position) -> Result<Position> {
         let topic = self.topic(placement)?;
-        let marked = topic
-            .ask(|reply| Work::Mark(kind, reply), || self.check_open())
-            .await;
+        let work = |reply| Work::Mark(kind, since, reply);
+        let marked = topic.ask(work, || self.check_open()).await;
         self.forget_if_gone(placement.storage, marked)
     }
 }
@@ -208,14 +207,14 @@ impl EventRepository for BlobRepository {
         }
     }
 
-    async fn seal(&self, placement: &Placement) -> Result<Position> {
+    async fn seal(&self, placement: &Placement, since: Position) -> Result<Position> {
         self.check_writable("seal a topic")?;
-        self.mark(placement, Kind::Seal).await
+        self.mark(placement, Kind::Seal, since).await
     }
 
-    async fn unseal(&self, placement: &Placement) -> Result<()> {
+    async fn unseal(&self, placement: &Placement, since: Position) -> Result<()> {
         self.check_writable("unseal a topic")?;
-        self.mark(placement, Kind::Unseal).await.map(drop)
+        self.mark(placement, Kind::Unseal, since).await.map(drop)
     }
 
     async fn import(&self, placement: &Placement, events: Vec<RecordedEvent>) -> Result<Position> {
@@ -249,7 +248,7 @@ impl EventRepository for BlobRepository {
                 Arc::new(Topic::new(Arc::new(core)))
             })
         };
-        let mark = |reply| Work::Mark(Kind::Removed, reply);
+        let mark = |reply| Work::Mark(Kind::Removed, Position::MAX, reply);
         match topic.ask(mark, || self.check_open()).await {
             // What is damaged, or removed by half, is removed too.
             Ok(_) | Err(Error::TopicNotFound { .. } | Error::Corruption { .. }) => {}

@@ -41,7 +41,7 @@ pub(super) struct Checked {
 pub(super) enum Work {
     Append(Request),
     Import(Vec<RecordedEvent>, oneshot::Sender<Result<Position>>),
-    Mark(Kind, oneshot::Sender<Result<Position>>),
+    Mark(Kind, Position, oneshot::Sender<Result<Position>>),
 }
 
 /// The part of a condition that still has to be checked, up to the end of the segments.

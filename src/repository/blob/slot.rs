@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! "annalsLG"  kind u16  version u16  count u32   slot u64   before u64
-//! write id [16]   write id of the slot before [16]   body length u32   body crc u32   header crc u32
+//! write id [16]   write id of the slot before [16]   since u64
+//! body length u32   body crc u32   header crc u32
 //! body: for each event its length u32 and its record
 //! ```
 //! Numbers are little-endian, checksums are CRC32C. The events have the positions after `before`.
@@ -16,7 +17,7 @@ use crate::models::Position;
 const MAGIC: &[u8; 8] = b"annalsLG";
 const VERSION: u16 = 1;
 /// How long the header is.
-pub(super) const HEADER: usize = 76;
+pub(super) const HEADER: usize = 84;
 
 /// What a slot is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +44,8 @@ pub(super) struct Header {
     pub(super) write_id: Uuid,
     /// That of the slot before.
     pub(super) previous: Uuid,
+    /// Where it seals or unseals: the position in the configuration stream by which.
+    pub(super) since: Position,
 }
 
 /// A slot that was read.
@@ -66,6 +69,7 @@ impl Header {
         out.extend_from_slice(&self.before.get().to_le_bytes());
         out.extend_from_slice(self.write_id.as_bytes());
         out.extend_from_slice(self.previous.as_bytes());
+        out.extend_from_slice(&self.since.get().to_le_bytes());
         out.extend_from_slice(&(length as u32).to_le_bytes());
         out.extend_from_slice(&checksum.to_le_bytes());
         out.extend_from_slice(&crc32c(&out).to_le_bytes());
@@ -85,6 +89,7 @@ impl Slot {
         let before = Position::new(u64::from_le_bytes(rest.take()?));
         let write_id = Uuid::from_bytes(rest.take()?);
         let previous = Uuid::from_bytes(rest.take()?);
+        let since = Position::new(u64::from_le_bytes(rest.take()?));
         let length = u32::from_le_bytes(rest.take()?);
         let checksum = u32::from_le_bytes(rest.take()?);
         let header_checksum = u32::from_le_bytes(rest.take()?);
@@ -122,6 +127,7 @@ impl Slot {
                 count,
                 write_id,
                 previous,
+                since,
             },
             body,
         })
@@ -169,6 +175,7 @@ mod tests {
             count: 2,
             write_id: Uuid::from_u128(1),
             previous: Uuid::from_u128(2),
+            since: Position::new(8),
         };
         let body = [
             Bytes::from_static(&[1, 0, 0, 0, 7]),

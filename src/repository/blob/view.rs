@@ -40,6 +40,8 @@ pub(super) struct View {
     pub(super) previous: Uuid,
     pub(super) head: Position,
     pub(super) sealed: bool,
+    /// What was decided on before this neither seals nor unseals it any more.
+    pub(super) sealed_since: Position,
     pub(super) last_time: Timestamp,
     /// When it was last known that `next` was not there: the moment at which that was asked. None
     /// where slots are still to be read.
@@ -83,6 +85,7 @@ impl View {
             previous: manifest.previous,
             head: manifest.before,
             sealed: manifest.sealed,
+            sealed_since: manifest.sealed_since,
             last_time: manifest.last_time,
             proven: None,
             anchored: asked,
@@ -166,6 +169,7 @@ impl View {
             count: (self.staged_head().get() - self.head.get()) as u32,
             write_id: super::keys::random(),
             previous: self.previous,
+            since: Position::START,
         }
     }
 
@@ -211,8 +215,9 @@ impl View {
         match header.kind {
             Kind::Seal => self.sealed = true,
             Kind::Unseal => self.sealed = false,
-            Kind::Events | Kind::Removed => {}
+            Kind::Events | Kind::Removed => return,
         }
+        self.sealed_since = header.since;
     }
 
     /// Adds a slot that was read, if it is the next. `own` is the write id of what is staged.

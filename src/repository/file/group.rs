@@ -37,6 +37,8 @@ pub(super) struct Core {
     pub(super) mark: Mark,
     pub(super) head: Position,
     pub(super) sealed: bool,
+    /// What was decided on before this neither seals nor unseals it any more.
+    pub(super) sealed_since: Position,
     pub(super) last_time: Timestamp,
     /// Where in the segment the log ends; up to where it is durable, by the segment or the journal;
     /// and up to where the segment was synced.

@@ -160,6 +160,7 @@ impl Shared {
             mark: found.mark,
             head: found.head,
             sealed: found.sealed,
+            sealed_since: Position::START,
             last_time: found.last_time,
             end: found.end,
             sync_pending: false,

@@ -232,14 +232,18 @@ impl EventRepository for FileRepository {
         }
     }
 
-    async fn seal(&self, placement: &Placement) -> Result<Position> {
+    async fn seal(&self, placement: &Placement, since: Position) -> Result<Position> {
         self.check_writable("seal a topic")?;
-        self.log(placement).await?.set_sealed(true).await
+        self.log(placement).await?.set_sealed(true, since).await
     }
 
-    async fn unseal(&self, placement: &Placement) -> Result<()> {
+    async fn unseal(&self, placement: &Placement, since: Position) -> Result<()> {
         self.check_writable("unseal a topic")?;
-        self.log(placement).await?.set_sealed(false).await.map(drop)
+        self.log(placement)
+            .await?
+            .set_sealed(false, since)
+            .await
+            .map(drop)
     }
 
     async fn import(&self, placement: &Placement, events: Vec<RecordedEvent>) -> Result<Position> {

@@ -119,8 +119,13 @@ impl Core {
                 let staging = |()| self.stage_import(log, published, staged, &events);
                 Reply::Position(reply, allowed.and_then(staging))
             }
-            Request::Seal { sealed, reply } => {
-                Reply::Position(reply, allowed.map(|()| self.stage_seal(staged, sealed)))
+            Request::Seal {
+                sealed,
+                since,
+                reply,
+            } => {
+                let staging = |()| self.stage_seal(staged, sealed, since);
+                Reply::Position(reply, allowed.map(staging))
             }
             Request::Sync => {
                 staged.sync = Durable::InSegment;
@@ -207,7 +212,13 @@ impl Core {
         Ok(staged.head)
     }
 
-    fn stage_seal(&self, staged: &mut Staged, sealed: bool) -> Position {
+    /// Only one process writes to a topic at a time, so what is older than the last that it was told
+    /// to do comes from itself, and need not be known to the next.
+    fn stage_seal(&mut self, staged: &mut Staged, sealed: bool, since: Position) -> Position {
+        if since < self.sealed_since {
+            return staged.head;
+        }
+        self.sealed_since = since;
         if staged.sealed != sealed {
             let kind = if sealed {
                 FrameKind::Seal

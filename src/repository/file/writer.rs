@@ -69,6 +69,7 @@ pub(super) enum Request {
     },
     Seal {
         sealed: bool,
+        since: Position,
         reply: oneshot::Sender<Result<Position>>,
     },
     /// What was written without a sync is due to be synced.
@@ -256,9 +257,17 @@ impl Log {
         head.await.map_err(|_| abandoned())?
     }
 
-    pub(super) async fn set_sealed(self: &Arc<Self>, sealed: bool) -> Result<Position> {
+    pub(super) async fn set_sealed(
+        self: &Arc<Self>,
+        sealed: bool,
+        since: Position,
+    ) -> Result<Position> {
         let (reply, head) = oneshot::channel();
-        self.submit(Request::Seal { sealed, reply })?;
+        self.submit(Request::Seal {
+            sealed,
+            since,
+            reply,
+        })?;
         head.await.map_err(|_| abandoned())?
     }
 

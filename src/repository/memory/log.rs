@@ -42,6 +42,8 @@ struct Writer {
     block: BytesMut,
     last_time: Timestamp,
     sealed: bool,
+    /// What was decided on before this neither seals nor unseals it any more.
+    sealed_since: Position,
 }
 
 #[derive(Debug)]
@@ -69,6 +71,7 @@ impl Log {
                 block: BytesMut::new(),
                 last_time: Timestamp::from_micros(i64::MIN),
                 sealed: false,
+                sealed_since: Position::START,
             }),
             events: RwLock::new(Events {
                 index: Index::new(Position::START),
@@ -167,9 +170,11 @@ impl Log {
         Ok(last)
     }
 
-    pub(super) fn set_sealed(&self, sealed: bool) -> Result<Position> {
+    pub(super) fn set_sealed(&self, sealed: bool, since: Position) -> Result<Position> {
         let mut writer = self.writer.lock();
-        writer.sealed = sealed;
+        if since >= writer.sealed_since {
+            (writer.sealed, writer.sealed_since) = (sealed, since);
+        }
         (*self.head.borrow()).ok_or_else(|| self.gone())
     }
 }

@@ -146,14 +146,14 @@ impl EventRepository for MemoryRepository {
         }
     }
 
-    async fn seal(&self, placement: &Placement) -> Result<Position> {
+    async fn seal(&self, placement: &Placement, since: Position) -> Result<Position> {
         let _open = self.enter_to("seal a topic")?;
-        self.log(placement)?.set_sealed(true)
+        self.log(placement)?.set_sealed(true, since)
     }
 
-    async fn unseal(&self, placement: &Placement) -> Result<()> {
+    async fn unseal(&self, placement: &Placement, since: Position) -> Result<()> {
         let _open = self.enter_to("unseal a topic")?;
-        self.log(placement)?.set_sealed(false).map(drop)
+        self.log(placement)?.set_sealed(false, since).map(drop)
     }
 
     async fn import(&self, placement: &Placement, events: Vec<RecordedEvent>) -> Result<Position> {

@@ -177,12 +177,17 @@ impl PostgresRepository {
         Ok((Position::new(head), done))
     }
 
-    async fn set_sealed(&self, placement: &Placement, sealed: bool) -> Result<Position> {
+    async fn set_sealed(
+        &self,
+        placement: &Placement,
+        sealed: bool,
+        since: Position,
+    ) -> Result<Position> {
         let topic = self.topic(placement).await?;
         let function = topic.core.names.function("seal");
-        let sql = format!("SELECT {function}($1), true");
+        let sql = format!("SELECT {function}($1, $2), true");
         let turn = Arc::clone(&topic.core.sealing).lock_owned().await;
-        let arguments = Args::new().with(sealed);
+        let arguments = Args::new().with(sealed).with(bigint(since.get()));
         let (head, _) = self
             .call_for_head(placement, &topic.core, sql, arguments, turn)
             .await?;
@@ -322,14 +327,14 @@ impl EventRepository for PostgresRepository {
         }
     }
 
-    async fn seal(&self, placement: &Placement) -> Result<Position> {
+    async fn seal(&self, placement: &Placement, since: Position) -> Result<Position> {
         self.check_writable("seal a topic")?;
-        self.set_sealed(placement, true).await
+        self.set_sealed(placement, true, since).await
     }
 
-    async fn unseal(&self, placement: &Placement) -> Result<()> {
+    async fn unseal(&self, placement: &Placement, since: Position) -> Result<()> {
         self.check_writable("unseal a topic")?;
-        self.set_sealed(placement, false).await.map(drop)
+        self.set_sealed(placement, false, since).await.map(drop)
     }
 
     async fn import(&self, placement: &Placement, events: Vec<RecordedEvent>) -> Result<Position> {

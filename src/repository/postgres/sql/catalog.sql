@@ -11,6 +11,7 @@ CREATE TABLE @topics@ (
     name text COLLATE "C" NOT NULL,
     events_table text COLLATE "C" NOT NULL UNIQUE,
     sealed boolean NOT NULL DEFAULT false,
+    sealed_since bigint NOT NULL DEFAULT 0,
     storage uuid NOT NULL UNIQUE,
     store uuid NOT NULL,
     options json NOT NULL,

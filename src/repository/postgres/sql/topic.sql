@@ -410,11 +410,13 @@ BEGIN
 END
 @quote@;
 
--- Takes no more appends, or takes them again; tells the head.
-CREATE FUNCTION @seal@(wanted boolean) RETURNS bigint LANGUAGE plpgsql VOLATILE AS @quote@
+-- Takes no more appends, or takes them again; tells the head. What was decided on before the last that was
+-- done, by the position in the configuration stream, does nothing.
+CREATE FUNCTION @seal@(wanted boolean, since bigint) RETURNS bigint LANGUAGE plpgsql VOLATILE AS @quote@
 BEGIN
     PERFORM @enter@();
-    UPDATE @topics@ t SET sealed = wanted WHERE t.id = @id@ AND t.sealed <> wanted;
+    UPDATE @topics@ t SET sealed = wanted, sealed_since = since
+    WHERE t.id = @id@ AND (t.sealed <> wanted AND t.sealed_since = since OR t.sealed_since < since);
     RETURN coalesce((SELECT e.position FROM @events@ e ORDER BY e.position DESC LIMIT 1), 0);
 END
 @quote@;
