@@ -1,6 +1,6 @@
 //! What a store is opened with.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{
     models::{Clock, Limits, Options, Placement, StorageId, StoreId, SystemClock, TopicName},
@@ -101,6 +101,7 @@ pub struct EventStoreConfig {
     pub(crate) resolver: Resolver,
     pub(crate) read_only: bool,
     pub(crate) plain_secrets: bool,
+    pub(crate) move_lease: Duration,
 }
 
 impl EventStoreConfig {
@@ -115,6 +116,7 @@ impl EventStoreConfig {
             resolver: Arc::new(|name| std::env::var(name).ok()),
             read_only: false,
             plain_secrets: false,
+            move_lease: Duration::from_secs(15),
         }
     }
 
@@ -154,6 +156,15 @@ impl EventStoreConfig {
     #[must_use]
     pub const fn read_only(mut self) -> Self {
         self.read_only = true;
+        self
+    }
+
+    /// Sets for how long a move of a topic is left alone whose mover does not say that it is at it: 15 s
+    /// if it is not set, and 100 ms at least. Then another process takes it over. All processes on one
+    /// configuration stream should have the same.
+    #[must_use]
+    pub fn move_lease(mut self, lease: Duration) -> Self {
+        self.move_lease = lease.max(Duration::from_millis(100));
         self
     }
 

@@ -1,7 +1,7 @@
 //! What commands and queries share: the write model, the registry, and the way from a topic's name
 //! to its repository.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::sync::Semaphore;
 
@@ -30,6 +30,8 @@ pub(crate) struct Context {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) read_only: bool,
     pub(crate) plain_secrets: bool,
+    /// For how long a move is left alone whose mover does not say that it is at it.
+    pub(crate) move_lease: Duration,
     /// Permits to hold whole pages of history, of which a page may have 1 MiB and a read holds some.
     pub(crate) history: Arc<Semaphore>,
 }
@@ -81,7 +83,7 @@ impl Context {
         let route = self.route(name).await?;
         match route.repository.state(&route.topic.placement, None).await {
             Ok(state) => self.follow(name, route, state.sealed).await,
-            Err(error @ Error::TopicNotFound { .. }) => self.reroute(name, &route, error).await,
+            Err(Error::TopicNotFound { .. }) => self.reroute(name, &route, false).await,
             Err(error) => Err(error),
         }
     }
@@ -101,29 +103,36 @@ impl Context {
         Ok(Route { topic, repository })
     }
 
-    /// The way to a topic after its repository has refused a call by `error`, because the topic is
-    /// sealed there or gone: it may be elsewhere by now.
-    pub(crate) async fn reroute(&self, name: &str, before: &Route, error: Error) -> Result<Route> {
+    /// The way to a topic after its repository has refused a call, because the topic is `sealed`
+    /// there or else gone: it may be elsewhere by now.
+    ///
+    /// # Errors
+    /// [`Error::TopicSealed`] where it is moving.
+    pub(crate) async fn reroute(&self, name: &str, before: &Route, sealed: bool) -> Result<Route> {
         let model = self.write_model.refresh().await?;
         let topic = model.topic(name).cloned().ok_or_else(|| not_found(name))?;
         if topic.placement.storage != before.topic.placement.storage {
             let repository = self.registry.get(&topic.placement).await?;
             return Ok(Route { topic, repository });
         }
-        if matches!(error, Error::TopicSealed { .. }) {
-            // The configuration has the last word: it was sealed when it was deleted, and whoever
-            // restored it did not come so far as to unseal it.
-            let since = model.position;
-            before.repository.unseal(&topic.placement, since).await?;
-            return Ok(Route {
-                topic,
-                repository: Arc::clone(&before.repository),
+        if !sealed {
+            // The configuration still names the storage, so it was not purged.
+            return Err(missing(&topic.placement));
+        }
+        if topic.moving.is_some() {
+            return Err(Error::TopicSealed {
+                topic: topic.placement.topic.clone(),
             });
         }
-        Err(match error {
-            // The configuration still names the storage, so it was not purged.
-            Error::TopicNotFound { .. } => missing(&topic.placement),
-            other => other,
+        // The configuration has the last word: it was sealed when it was deleted, or to be moved, and
+        // whoever restored it or did not move it did not come so far as to unseal it.
+        before
+            .repository
+            .unseal(&topic.placement, model.position)
+            .await?;
+        Ok(Route {
+            topic,
+            repository: Arc::clone(&before.repository),
         })
     }
 
@@ -139,9 +148,9 @@ impl Context {
             .iter()
             .chain(model.deleted_topics())
             .any(|topic| {
-                self.registry
-                    .key(&topic.placement)
-                    .is_ok_and(|one| one == key)
+                let target = topic.moving.iter().map(|moving| &moving.target);
+                let mut all = topic.former.iter().chain([&topic.placement]).chain(target);
+                all.any(|one| self.registry.key(one).is_ok_and(|one| one == key))
             });
         if !used {
             self.registry.discard(placement);
@@ -213,7 +222,7 @@ impl Context {
 
 /// A topic as users see it.
 pub(crate) fn info(topic: &Topic, status: TopicStatus) -> TopicInfo {
-    topic.info(status, |placement| {
+    topic.info(status, &|placement| {
         placement.connection = mask(&placement.connection);
         placement.options = mask_options(&placement.options);
     })

@@ -7,13 +7,13 @@ use tracing::Instrument as _;
 use crate::{
     EventStoreConfig, EventStream,
     commands::{
-        append_events, create_topic, delete_stream, delete_topic, purge_topic, restore_stream,
-        restore_topic, sweep, update_topic,
+        append_events, create_topic, delete_stream, delete_topic, move_topic, purge_topic,
+        restore_stream, restore_topic, sweep,
     },
     context::Context,
     models::{
-        Append, AppendReceipt, Clock, EventFilter, HealthReport, Placement, Position, Read,
-        RecordedEvent, Result, StoreId, StreamState, Subscribe, TopicConfig, TopicInfo,
+        Append, AppendReceipt, Clock, EventFilter, HealthReport, MoveOptions, Placement, Position,
+        Read, RecordedEvent, Result, StoreId, StreamState, Subscribe, TopicConfig, TopicInfo,
         TopicStatus,
     },
     open,
@@ -85,9 +85,12 @@ impl EventStore {
         let context = open::open(config)
             .instrument(tracing::debug_span!("open_store"))
             .await?;
-        Ok(Self {
-            context: Arc::new(context),
-        })
+        let context = Arc::new(context);
+        let moves = context.write_model.current().topics();
+        if !context.read_only && moves.iter().any(|topic| topic.moving.is_some()) {
+            tokio::spawn(crate::move_topic::recover(Arc::downgrade(&context)));
+        }
+        Ok(Self { context })
     }
 
     /// Where a topic is, with its secrets as they are recorded.
@@ -123,17 +126,77 @@ impl EventStore {
             .await
     }
 
-    /// Changes the options of a topic. Options that are not given go back to their defaults.
+    /// Changes the options of a topic, or [moves](Self::move_topic) it, where the adapter or the
+    /// connection is another one. Options that are not given go back to their defaults.
+    ///
+    /// # Errors
+    /// [`TopicNotFound`](crate::Error::TopicNotFound);
+    /// [`InvalidConfig`](crate::Error::InvalidConfig); those of [`move_topic`](Self::move_topic).
+    pub async fn update_topic(&self, config: TopicConfig) -> Result<TopicInfo> {
+        self.move_topic(config, MoveOptions::default()).await
+    }
+
+    /// Moves a topic with all its events to the repository that `config` names, while it is in use.
+    ///
+    /// Positions, versions, ids, times and bytes stay as they are, and so do subscriptions,
+    /// checkpoints and tokens. Appends go on while events are copied and compared; they wait while the
+    /// last ones are. When it returns, the topic is in its new place for every process.
+    ///
+    /// It goes on where nobody waits for it any more; [`cancel_move`](Self::cancel_move) ends it. Where
+    /// its process is killed, or the store is closed meanwhile, the topic stays where it was, or the move is
+    /// finished, by whoever opens the store or appends to the topic
+    /// [a while](EventStoreConfig::move_lease) later.
+    ///
+    /// ```
+    /// # use annals::{Append, ConfigurationStream, EventStore, EventStoreConfig, MoveOptions, NewEvent,
+    /// #     Read, TopicConfig};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> annals::Result<()> {
+    /// # let store = EventStore::open(EventStoreConfig::new(ConfigurationStream::memory())).await?;
+    /// store.create_topic(TopicConfig::new("orders", "memory", "here")).await?;
+    /// store.append_events("orders", Append::new([NewEvent::json("Placed", &1)?])).await?;
+    /// let there = TopicConfig::new("orders", "memory", "there");
+    /// store.move_topic(there, MoveOptions::default()).await?;
+    /// assert_eq!(store.get_events("orders", Read::all()).await?.len(), 1);
+    /// # store.close().await
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`TopicNotFound`](crate::Error::TopicNotFound);
     /// [`InvalidConfig`](crate::Error::InvalidConfig);
-    /// [`Unsupported`](crate::Error::Unsupported) where the adapter or the connection is another
-    /// one: moving topics is not there yet.
-    pub async fn update_topic(&self, config: TopicConfig) -> Result<TopicInfo> {
+    /// [`TopicMoving`](crate::Error::TopicMoving) where it is being moved already;
+    /// [`MoveFailed`](crate::Error::MoveFailed) where a repository was away for more than a minute (5 s
+    /// while appends wait), refused the events or lost them: the topic is where it was then.
+    pub async fn move_topic(&self, config: TopicConfig, options: MoveOptions) -> Result<TopicInfo> {
         let span =
-            tracing::debug_span!("update_topic", topic = %config.name, adapter = %config.adapter);
-        update_topic::update_topic(&self.context, config)
+            tracing::debug_span!("move_topic", topic = %config.name, adapter = %config.adapter);
+        move_topic::move_topic(&self.context, config, options)
+            .instrument(span)
+            .await
+    }
+
+    /// Ends the move of a topic, whichever process moves it: the topic stays where it was.
+    ///
+    /// # Errors
+    /// [`NotMoving`](crate::Error::NotMoving) where it is not being moved, or has moved already;
+    /// [`TopicNotFound`](crate::Error::TopicNotFound).
+    pub async fn cancel_move(&self, topic: &str) -> Result<()> {
+        let span = tracing::debug_span!("cancel_move", topic);
+        move_topic::cancel_move(&self.context, topic)
+            .instrument(span)
+            .await
+    }
+
+    /// Removes the storage that a topic has left by moving, and tells which it was. Purging the topic
+    /// removes it too.
+    ///
+    /// # Errors
+    /// [`TopicNotFound`](crate::Error::TopicNotFound); where storage could not be removed, which
+    /// [`sweep`](Self::sweep) does then.
+    pub async fn remove_former(&self, topic: &str) -> Result<Vec<Placement>> {
+        let span = tracing::debug_span!("remove_former", topic);
+        move_topic::remove_former(&self.context, topic)
             .instrument(span)
             .await
     }

@@ -21,6 +21,7 @@ pub mod fuzz;
 mod gate;
 mod group;
 mod models;
+mod move_topic;
 mod open;
 mod queries;
 mod registry;
@@ -40,10 +41,11 @@ pub use event_stream::EventStream;
 pub use group::{Delivery, Group, Member};
 pub use models::{
     Append, AppendReceipt, BoxError, Candidate, Changes, Checkpoint, Clock, Commit, ContentType,
-    Direction, Error, EventFilter, EventType, ExpectedVersion, FilterItem, HealthReport,
-    HealthStatus, Holder, Limits, NewEvent, Options, Placement, Position, PushEvent, PushOutcome,
-    Read, RecordedEvent, RepositoryHealth, Result, STREAM_DELETED, STREAM_RESTORED, Signal,
-    StorageId, StoreId, StreamId, StreamState, Subscribe, SyncToken, SystemClock, Tags, Timestamp,
-    TopicConfig, TopicInfo, TopicName, TopicStatus, Version,
+    Direction, Error, EventFilter, EventType, ExpectedVersion, FilterItem, FormerStorage,
+    HealthReport, HealthStatus, Holder, Limits, MoveOptions, MovePhase, MoveProgress, NewEvent,
+    Options, Placement, Position, PushEvent, PushOutcome, Read, RecordedEvent, RepositoryHealth,
+    Result, STREAM_DELETED, STREAM_RESTORED, Signal, StorageId, StoreId, StreamId, StreamState,
+    Subscribe, SyncToken, SystemClock, Tags, Timestamp, TopicConfig, TopicInfo, TopicMove,
+    TopicName, TopicStatus, Version,
 };
 pub use subscription::{MergedSubscription, Signals, Subscription};

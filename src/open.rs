@@ -26,6 +26,7 @@ pub(crate) async fn open(config: EventStoreConfig) -> Result<Context> {
         resolver,
         read_only,
         plain_secrets,
+        move_lease,
     } = config;
     let placement = configuration.placement();
     let registry = Registry::new(factories, resolver, Arc::clone(&clock), read_only);
@@ -41,6 +42,7 @@ pub(crate) async fn open(config: EventStoreConfig) -> Result<Context> {
         clock,
         read_only,
         plain_secrets,
+        move_lease,
         history: Arc::new(Semaphore::new(HISTORY)),
     };
     let begun = begin(&context).await;

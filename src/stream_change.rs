@@ -10,6 +10,7 @@ use crate::{
         ContentType, Error, EventType, ExpectedVersion, NewEvent, Result, StreamId, StreamState,
         Tags, TopicName,
     },
+    move_topic::reroute,
     repository::{AppendBatch, BatchEvent},
 };
 
@@ -23,24 +24,29 @@ pub(crate) enum Change {
 /// How often the change is decided anew because others were faster.
 const TRIES: usize = 1000;
 
+/// How often it follows a topic that moves, or comes back.
+pub(crate) const REROUTES: usize = 8;
+
 /// Appends an event of `event_type` to the stream if `decide` says so, and returns the state of
 /// the stream then.
 pub(crate) async fn change_stream(
-    context: &Context,
+    context: &Arc<Context>,
     topic: &str,
     stream: &StreamId,
     event_type: &str,
     decide: impl Fn(&TopicName, StreamState) -> Result<Change>,
 ) -> Result<StreamState> {
     let mut route = context.route(topic).await?;
-    let mut rerouted = false;
+    let mut rerouted = 0;
     let id = NewEvent::json_text(event_type, "{}").id;
     for _ in 0..TRIES {
         match try_change(&route, stream, event_type, id, &decide).await {
             Err(Error::WrongExpectedVersion { .. } | Error::StreamDeleted { .. }) => {}
-            Err(error @ (Error::TopicSealed { .. } | Error::TopicNotFound { .. })) if !rerouted => {
-                route = context.reroute(topic, &route, error).await?;
-                rerouted = true;
+            Err(error @ (Error::TopicSealed { .. } | Error::TopicNotFound { .. }))
+                if rerouted < REROUTES =>
+            {
+                route = reroute(context, topic, &route, error).await?;
+                rerouted += 1;
             }
             done => return done,
         }

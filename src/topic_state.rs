@@ -22,8 +22,8 @@ pub(crate) async fn topic_state(
             }
             route.repository.state(&route.topic.placement, stream).await
         }
-        Err(error @ Error::TopicNotFound { .. }) => {
-            let route = context.reroute(topic, &route, error).await?;
+        Err(Error::TopicNotFound { .. }) => {
+            let route = context.reroute(topic, &route, false).await?;
             route.repository.state(&route.topic.placement, stream).await
         }
         Err(error) => Err(error),

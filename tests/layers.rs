@@ -50,12 +50,18 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
     ("event_stream", &["repository", "models"]),
     ("topic_state", &["context", "repository", "models"]),
-    ("stream_change", &["context", "repository", "models"]),
+    (
+        "stream_change",
+        &["context", "move_topic", "repository", "models"],
+    ),
     // Built as another crate would be.
     ("consumer", &[ROOT, "repository"]),
     ("sync", &[ROOT]),
     ("group", &[ROOT, "consumer", "repository"]),
-    ("move_topic", &["context", "repository", "models"]),
+    (
+        "move_topic",
+        &["context", "write_model", "repository", "models"],
+    ),
     (
         "subscription",
         &["context", "detached", "write_model", "repository", "models"],

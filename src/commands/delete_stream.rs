@@ -1,5 +1,7 @@
 //! Deletes a stream by an event of the store's own; its history stays.
 
+use std::sync::Arc;
+
 use crate::{
     context::Context,
     models::{Error, Result, STREAM_DELETED, StreamId, StreamState},
@@ -7,7 +9,7 @@ use crate::{
 };
 
 pub(crate) async fn delete_stream(
-    context: &Context,
+    context: &Arc<Context>,
     topic: &str,
     stream: &str,
 ) -> Result<StreamState> {

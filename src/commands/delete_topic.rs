@@ -4,7 +4,7 @@
 
 use crate::{
     context::{Context, not_found},
-    models::{Placement, Position, Result},
+    models::{Error, Placement, Position, Result},
     write_model::{ConfigurationEvent, TopicNamed},
 };
 
@@ -12,6 +12,11 @@ pub(crate) async fn delete_topic(context: &Context, name: &str) -> Result<()> {
     let _pass = context.enter_to("delete a topic")?;
     let decided = context.decide(|model| {
         let topic = model.topic(name).ok_or_else(|| not_found(name))?;
+        if topic.moving.is_some() {
+            return Err(Error::TopicMoving {
+                topic: topic.placement.topic.clone(),
+            });
+        }
         let placement = topic.placement.clone();
         Ok((
             ConfigurationEvent::TopicDeleted(TopicNamed::of(&placement)),

@@ -1,9 +1,11 @@
 //! Erases the topics of a name that were deleted, for good: records it, then removes the storage.
 
+use std::sync::Arc;
+
 use crate::{
     context::{Context, not_found},
     models::{Error, Placement, Result},
-    write_model::{ConfigurationEvent, TopicNamed},
+    write_model::{ConfigurationEvent, Topic, TopicNamed},
 };
 
 pub(crate) async fn purge_topic(context: &Context, name: &str) -> Result<()> {
@@ -18,20 +20,21 @@ pub(crate) async fn purge_topic(context: &Context, name: &str) -> Result<()> {
     loop {
         let decided = context.decide(|model| {
             let topic = model.deleted(name).last().ok_or_else(|| not_found(name))?;
-            let placement = topic.placement.clone();
-            Ok((
-                ConfigurationEvent::TopicPurged(TopicNamed::of(&placement)),
-                placement,
-            ))
+            let event = TopicNamed::of(&topic.placement);
+            Ok((ConfigurationEvent::TopicPurged(event), Arc::clone(topic)))
         });
         match decided.await {
-            Ok((placement, _)) => purged.push(placement),
+            Ok((topic, _)) => purged.push(topic),
             Err(Error::TopicNotFound { .. }) if !purged.is_empty() => break,
             Err(error) => return Err(error),
         }
     }
     let mut failure = None;
-    for placement in &purged {
+    let placements = |topic| {
+        let topic: &Topic = topic;
+        topic.former.iter().chain([&topic.placement])
+    };
+    for placement in purged.iter().flat_map(|topic| placements(topic)) {
         failure = failure.or(erase(context, placement).await.err());
     }
     failure.map_or(Ok(()), Err)

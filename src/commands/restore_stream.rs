@@ -1,5 +1,7 @@
 //! Brings a deleted stream back by an event of the store's own.
 
+use std::sync::Arc;
+
 use crate::{
     context::Context,
     models::{Error, Result, STREAM_RESTORED, StreamId, StreamState},
@@ -7,7 +9,7 @@ use crate::{
 };
 
 pub(crate) async fn restore_stream(
-    context: &Context,
+    context: &Arc<Context>,
     topic: &str,
     stream: &str,
 ) -> Result<StreamState> {

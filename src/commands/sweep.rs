@@ -16,13 +16,15 @@ pub(crate) async fn sweep(context: &Context, grace: Duration) -> Result<Vec<Stor
     let model = context.write_model.refresh().await?;
     // Repositories that were not used since the store was opened are opened now.
     for topic in model.topics().iter().chain(model.deleted_topics()) {
-        if let Err(error) = context.registry.get(&topic.placement).await {
-            tracing::warn!(topic = %topic.placement.topic, %error, "repository not swept");
+        for placement in topic.former.iter().chain([&topic.placement]) {
+            if let Err(error) = context.registry.get(placement).await {
+                tracing::warn!(topic = %placement.topic, %error, "repository not swept");
+            }
         }
     }
-    for placement in model.purged() {
+    for placement in model.left() {
         if let Err(error) = context.registry.get_or_open(placement).await {
-            tracing::warn!(adapter = placement.adapter, %error, "repository of purged topics not swept");
+            tracing::warn!(adapter = placement.adapter, %error, "repository that topics have left not swept");
             context.discard_unused(placement);
         }
     }

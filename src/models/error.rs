@@ -106,6 +106,34 @@ pub enum Error {
         topic: TopicName,
     },
 
+    /// The topic is being moved, and cannot be deleted, updated or moved elsewhere meanwhile.
+    #[error(
+        "the topic {topic:?} is being moved; wait until that has ended, or end it with `cancel_move`"
+    )]
+    TopicMoving {
+        /// The topic.
+        topic: TopicName,
+    },
+
+    /// The topic is not being moved.
+    #[error("the topic {topic:?} is not being moved")]
+    NotMoving {
+        /// The topic.
+        topic: TopicName,
+    },
+
+    /// The topic was not moved: it is where it was, and takes appends there.
+    #[error("the topic {topic:?} was not moved and stays where it was: {reason}")]
+    MoveFailed {
+        /// The topic.
+        topic: TopicName,
+        /// What went wrong.
+        reason: String,
+        /// The cause.
+        #[source]
+        source: Option<BoxError>,
+    },
+
     /// There is no such stream.
     #[error("the topic {topic:?} has no stream {stream:?}")]
     StreamNotFound {
@@ -281,6 +309,7 @@ impl Error {
                 | Self::RepositoryLocked { .. }
                 | Self::OutcomeUnknown { .. }
                 | Self::TopicSealed { .. }
+                | Self::TopicMoving { .. }
         )
     }
 

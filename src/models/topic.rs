@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{
-    Options, Placement, Position, Timestamp, TopicName,
+    Options, Placement, Position, Timestamp, TopicMove, TopicName,
     secrets::{mask, mask_options},
 };
 
@@ -110,6 +110,10 @@ pub struct TopicInfo {
     pub created_position: Position,
     /// The position of the last configuration event that speaks of it.
     pub configured_at: Position,
+    /// The move that is under way.
+    pub moving: Option<TopicMove>,
+    /// Where it was before it moved, the last at the end: storage that is still kept.
+    pub former: Vec<Placement>,
 }
 
 impl TopicInfo {
@@ -128,6 +132,8 @@ impl TopicInfo {
             created_at,
             created_position,
             configured_at,
+            moving: None,
+            former: Vec::new(),
         }
     }
 }

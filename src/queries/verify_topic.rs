@@ -10,8 +10,8 @@ pub(crate) async fn verify_topic(context: &Context, topic: &str) -> Result<Verif
     let _pass = context.enter()?;
     let route = context.route_to_read(topic).await?;
     match route.repository.verify(&route.topic.placement).await {
-        Err(error @ Error::TopicNotFound { .. }) => {
-            let route = context.reroute(topic, &route, error).await?;
+        Err(Error::TopicNotFound { .. }) => {
+            let route = context.reroute(topic, &route, false).await?;
             route.repository.verify(&route.topic.placement).await
         }
         verified => verified,

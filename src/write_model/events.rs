@@ -5,10 +5,11 @@
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
+use uuid::Uuid;
 
 use crate::models::{
-    Error, EventType, NewEvent, Options, Placement, RecordedEvent, Result, StorageId, StoreId,
-    Timestamp, TopicName,
+    Error, EventType, NewEvent, Options, Placement, Position, RecordedEvent, Result, StorageId,
+    StoreId, Timestamp, TopicName,
 };
 
 /// Fields that this version does not know.
@@ -24,6 +25,18 @@ pub(crate) enum ConfigurationEvent {
     TopicDeleted(TopicNamed),
     TopicRestored(TopicNamed),
     TopicPurged(TopicNamed),
+    /// A topic is being moved elsewhere.
+    MoveStarted(MoveStarted),
+    /// Somebody is at it: who moves it says so now and then, and who takes over says it first.
+    MoveRenewed(MoveStep),
+    /// All but the last events are there; from here on the old placement is sealed.
+    MoveSealing(MoveStep),
+    /// The topic is where it was to go.
+    MoveCompleted(MoveStep),
+    /// The topic stays where it was.
+    MoveAborted(MoveAborted),
+    /// A storage that the topic has left is not needed any more.
+    FormerRemoved(FormerRemoved),
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -48,6 +61,50 @@ pub(crate) struct TopicUpdated {
     pub(crate) connection: String,
     #[serde(default)]
     pub(crate) options: Options,
+    #[serde(flatten)]
+    pub(crate) extra: Extra,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct MoveStarted {
+    pub(crate) topic: TopicName,
+    /// Where it is.
+    pub(crate) storage: StorageId,
+    /// Where it goes.
+    pub(crate) target: Placement,
+    /// Who moves it.
+    pub(crate) mover: Uuid,
+    #[serde(flatten)]
+    pub(crate) extra: Extra,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct MoveStep {
+    pub(crate) topic: TopicName,
+    pub(crate) storage: StorageId,
+    pub(crate) mover: Uuid,
+    /// How far the events are copied.
+    pub(crate) copied: Position,
+    #[serde(flatten)]
+    pub(crate) extra: Extra,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct MoveAborted {
+    pub(crate) topic: TopicName,
+    pub(crate) storage: StorageId,
+    pub(crate) reason: String,
+    #[serde(flatten)]
+    pub(crate) extra: Extra,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct FormerRemoved {
+    pub(crate) topic: TopicName,
+    /// Where the topic is.
+    pub(crate) storage: StorageId,
+    /// Where it was.
+    pub(crate) former: StorageId,
     #[serde(flatten)]
     pub(crate) extra: Extra,
 }
@@ -82,6 +139,12 @@ impl ConfigurationEvent {
             Self::TopicDeleted(event) => NewEvent::json("TopicDeleted", event),
             Self::TopicRestored(event) => NewEvent::json("TopicRestored", event),
             Self::TopicPurged(event) => NewEvent::json("TopicPurged", event),
+            Self::MoveStarted(event) => NewEvent::json("MoveStarted", event),
+            Self::MoveRenewed(event) => NewEvent::json("MoveRenewed", event),
+            Self::MoveSealing(event) => NewEvent::json("MoveSealing", event),
+            Self::MoveCompleted(event) => NewEvent::json("MoveCompleted", event),
+            Self::MoveAborted(event) => NewEvent::json("MoveAborted", event),
+            Self::FormerRemoved(event) => NewEvent::json("FormerRemoved", event),
         }
     }
 
@@ -98,6 +161,12 @@ impl ConfigurationEvent {
             "TopicDeleted" => Self::TopicDeleted(parse(event)?),
             "TopicRestored" => Self::TopicRestored(parse(event)?),
             "TopicPurged" => Self::TopicPurged(parse(event)?),
+            "MoveStarted" => Self::MoveStarted(parse(event)?),
+            "MoveRenewed" => Self::MoveRenewed(parse(event)?),
+            "MoveSealing" => Self::MoveSealing(parse(event)?),
+            "MoveCompleted" => Self::MoveCompleted(parse(event)?),
+            "MoveAborted" => Self::MoveAborted(parse(event)?),
+            "FormerRemoved" => Self::FormerRemoved(parse(event)?),
             _ => {
                 return Err(Error::UnknownConfigurationEvent {
                     event_type: EventType::to_string(&event.event_type),

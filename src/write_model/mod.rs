@@ -15,9 +15,10 @@ use parking_lot::RwLock;
 use tokio::sync::{Mutex, watch};
 
 pub(crate) use events::{
-    ConfigurationEvent, Extra, StoreCreated, TopicCreated, TopicNamed, TopicUpdated,
+    ConfigurationEvent, Extra, FormerRemoved, MoveAborted, MoveStarted, MoveStep, StoreCreated,
+    TopicCreated, TopicNamed, TopicUpdated,
 };
-pub(crate) use fold::{Model, Topic};
+pub(crate) use fold::{Model, Moving, Topic};
 pub(crate) use follow::Following;
 
 use crate::{

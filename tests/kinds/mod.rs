@@ -43,6 +43,13 @@ impl Kind {
         }
     }
 
+    pub(crate) fn memory_named(name: &str) -> Self {
+        Self {
+            connection: name.to_owned(),
+            ..Self::memory()
+        }
+    }
+
     pub(crate) fn file() -> Self {
         let directory = tempfile::tempdir().unwrap();
         Self {

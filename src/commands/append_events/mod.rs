@@ -7,25 +7,26 @@ use std::sync::Arc;
 use crate::{
     context::Context,
     models::{Append, AppendReceipt, Error, Result},
+    move_topic::reroute,
+    stream_change::REROUTES,
 };
 
 pub(crate) async fn append_events(
-    context: &Context,
+    context: &Arc<Context>,
     topic: &str,
     append: Append,
 ) -> Result<AppendReceipt> {
     let _pass = context.enter_to("append events")?;
     let batch = Arc::new(batch::check(append, &context.limits)?);
-    let route = context.route(topic).await?;
-    let appended = route
-        .repository
-        .append(&route.topic.placement, Arc::clone(&batch))
-        .await;
-    match appended {
-        Err(error @ (Error::TopicSealed { .. } | Error::TopicNotFound { .. })) => {
-            let route = context.reroute(topic, &route, error).await?;
-            route.repository.append(&route.topic.placement, batch).await
+    let mut route = context.route(topic).await?;
+    for _ in 0..REROUTES {
+        let placement = &route.topic.placement;
+        match route.repository.append(placement, Arc::clone(&batch)).await {
+            Err(error @ (Error::TopicSealed { .. } | Error::TopicNotFound { .. })) => {
+                route = reroute(context, topic, &route, error).await?;
+            }
+            appended => return appended,
         }
-        appended => appended,
     }
+    route.repository.append(&route.topic.placement, batch).await
 }

@@ -9,10 +9,15 @@ use std::{
 
 use crate::models::{
     Error, Placement, Position, RecordedEvent, Result, StorageId, StoreId, Timestamp, TopicInfo,
-    TopicName, TopicStatus,
+    TopicMove, TopicName, TopicStatus,
 };
 
-use super::events::{ConfigurationEvent, Extra, TopicCreated, TopicNamed, TopicUpdated};
+use uuid::Uuid;
+
+use super::events::{
+    ConfigurationEvent, Extra, FormerRemoved, MoveAborted, MoveStarted, MoveStep, TopicCreated,
+    TopicNamed, TopicUpdated,
+};
 
 /// The current topic configurations.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -24,9 +29,10 @@ pub(crate) struct Model {
     topics: HashMap<TopicName, Arc<Topic>>,
     /// Topics that were deleted and not purged, by name, those deleted last at the end.
     deleted: BTreeMap<TopicName, Vec<Arc<Topic>>>,
-    /// One placement of each repository, by adapter and connection, in which a topic was purged.
-    /// Its storage may still be there, and no topic may lead to the repository any more.
-    purged: BTreeMap<(String, String), Placement>,
+    /// One placement of each repository, by adapter and connection, which a topic has left: it was
+    /// purged, or moved, or did not move there after all. Its storage may still be there, and no
+    /// topic may lead to the repository any more.
+    left: BTreeMap<(String, String), Placement>,
 }
 
 /// One topic.
@@ -38,23 +44,58 @@ pub(crate) struct Topic {
     /// is placed and whatever has its name.
     pub(crate) created_position: Position,
     pub(crate) configured_at: Position,
+    /// The move that is under way.
+    pub(crate) moving: Option<Moving>,
+    /// Where it was before, the last at the end; these are kept until the topic is purged.
+    pub(crate) former: Vec<Placement>,
     /// What a newer version has said of the topic.
     pub(crate) extra: Extra,
 }
 
+/// A move that is under way.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Moving {
+    pub(crate) target: Placement,
+    /// Who moves it. Nobody else may complete it.
+    pub(crate) mover: Uuid,
+    /// When he said so last.
+    pub(crate) renewed_at: Timestamp,
+    /// How far he was then.
+    pub(crate) copied: Position,
+    /// By which event the old placement is sealed, or is about to be.
+    pub(crate) sealing: Option<Position>,
+}
+
 impl Topic {
     /// The topic as users see it. A literal secret is masked.
-    pub(crate) fn info(&self, status: TopicStatus, mask: impl FnOnce(&mut Placement)) -> TopicInfo {
-        let mut placement = self.placement.clone();
-        mask(&mut placement);
-        TopicInfo::new(
+    pub(crate) fn info(&self, status: TopicStatus, mask: &dyn Fn(&mut Placement)) -> TopicInfo {
+        let masked = |placement: &Placement| {
+            let mut placement = placement.clone();
+            mask(&mut placement);
+            placement
+        };
+        let mut info = TopicInfo::new(
             status,
-            placement,
+            masked(&self.placement),
             self.placement.topic.clone(),
             self.created_at,
             self.created_position,
             self.configured_at,
-        )
+        );
+        info.former = self.former.iter().map(masked).collect();
+        info.moving = self.moving.as_ref().map(|moving| {
+            let target = masked(&moving.target);
+            let sealed = moving.sealing.is_some();
+            TopicMove::new(target, moving.copied, moving.renewed_at, sealed)
+        });
+        info
+    }
+
+    /// Every storage that belongs to it.
+    pub(crate) fn storages(&self) -> impl Iterator<Item = StorageId> {
+        let target = self.moving.iter().map(|moving| &moving.target);
+        let all = self.former.iter().chain([&self.placement]).chain(target);
+        all.map(|placement| placement.storage)
     }
 }
 
@@ -81,9 +122,9 @@ impl Model {
         self.deleted.values().flatten()
     }
 
-    /// Where topics were purged: one placement of each repository.
-    pub(crate) fn purged(&self) -> impl Iterator<Item = &Placement> {
-        self.purged.values()
+    /// Where topics were: one placement of each repository.
+    pub(crate) fn left(&self) -> impl Iterator<Item = &Placement> {
+        self.left.values()
     }
 
     /// Whether a storage belongs to a topic, in use or deleted.
@@ -91,7 +132,7 @@ impl Model {
         self.topics
             .values()
             .chain(self.deleted_topics())
-            .any(|topic| topic.placement.storage == storage)
+            .any(|topic| topic.storages().any(|one| one == storage))
     }
 
     /// Folds one more event.
@@ -108,6 +149,7 @@ impl Model {
                 event.event_type
             ),
         };
+        let no_move = || contradiction("a move that is not under way");
         if position != self.position.next() {
             return Err(contradiction("an event out of order"));
         }
@@ -131,6 +173,35 @@ impl Model {
             ConfigurationEvent::TopicPurged(named) => self
                 .purge(&named)
                 .ok_or_else(|| contradiction("a topic that is not deleted"))?,
+            ConfigurationEvent::MoveStarted(started) => self
+                .start_move(started, event)
+                .ok_or_else(|| contradiction("a topic that moves, or is not there"))?,
+            ConfigurationEvent::MoveRenewed(step) => {
+                self.step(&step, event, |_| Some(())).ok_or_else(no_move)?
+            }
+            ConfigurationEvent::MoveSealing(step) => self
+                .step(&step, event, |topic| {
+                    let moving = topic.moving.as_mut()?;
+                    moving.sealing = Some(position);
+                    Some(())
+                })
+                .ok_or_else(no_move)?,
+            ConfigurationEvent::MoveCompleted(step) => self
+                .step(&step, event, |topic| {
+                    let moving = topic.moving.as_ref().filter(|one| one.sealing.is_some())?;
+                    let former = std::mem::replace(&mut topic.placement, moving.target.clone());
+                    topic.former.push(former);
+                    topic.moving = None;
+                    topic.configured_at = position;
+                    Some(())
+                })
+                .ok_or_else(no_move)?,
+            ConfigurationEvent::MoveAborted(aborted) => {
+                self.abort_move(&aborted).ok_or_else(no_move)?;
+            }
+            ConfigurationEvent::FormerRemoved(removed) => self
+                .remove_former(&removed)
+                .ok_or_else(|| contradiction("a storage that the topic has not left"))?,
         }
         self.position = position;
         Ok(())
@@ -153,6 +224,8 @@ impl Model {
                 created_at,
                 created_position: configured_at,
                 configured_at,
+                moving: None,
+                former: Vec::new(),
                 extra,
             }),
         );
@@ -161,7 +234,7 @@ impl Model {
 
     fn updated(&mut self, updated: TopicUpdated, configured_at: Position) -> Option<()> {
         let topic = self.topics.get_mut(&updated.topic)?;
-        if topic.placement.storage != updated.storage {
+        if topic.placement.storage != updated.storage || topic.moving.is_some() {
             return None;
         }
         let topic = Arc::make_mut(topic);
@@ -175,7 +248,7 @@ impl Model {
     fn delete(&mut self, named: &TopicNamed, configured_at: Position) -> Option<()> {
         self.topics
             .get(&named.topic)
-            .filter(|topic| topic.placement.storage == named.storage)?;
+            .filter(|topic| topic.placement.storage == named.storage && topic.moving.is_none())?;
         let mut topic = self.topics.remove(&named.topic)?;
         Arc::make_mut(&mut topic).configured_at = configured_at;
         self.deleted
@@ -196,9 +269,78 @@ impl Model {
     }
 
     fn purge(&mut self, named: &TopicNamed) -> Option<()> {
-        let placement = self.take_deleted(named)?.placement.clone();
+        let topic = self.take_deleted(named)?;
+        for placement in topic.former.iter().chain([&topic.placement]) {
+            self.leave(placement.clone());
+        }
+        Some(())
+    }
+
+    fn leave(&mut self, placement: Placement) {
         let repository = (placement.adapter.clone(), placement.connection.clone());
-        self.purged.insert(repository, placement);
+        self.left.insert(repository, placement);
+    }
+
+    fn start_move(&mut self, started: MoveStarted, event: &RecordedEvent) -> Option<()> {
+        if self.uses(started.target.storage) || started.target.topic != started.topic {
+            return None;
+        }
+        let topic = self.topics.get_mut(&started.topic)?;
+        if topic.placement.storage != started.storage || topic.moving.is_some() {
+            return None;
+        }
+        let topic = Arc::make_mut(topic);
+        topic.moving = Some(Moving {
+            target: started.target,
+            mover: started.mover,
+            renewed_at: event.recorded_at,
+            copied: Position::START,
+            sealing: None,
+        });
+        topic.extra.extend(started.extra);
+        Some(())
+    }
+
+    /// A step of the move of a topic; a step of somebody who takes over makes him the mover.
+    fn step(
+        &mut self,
+        step: &MoveStep,
+        event: &RecordedEvent,
+        change: impl FnOnce(&mut Topic) -> Option<()>,
+    ) -> Option<()> {
+        let topic = self.topics.get_mut(&step.topic)?;
+        if topic.placement.storage != step.storage {
+            return None;
+        }
+        let mut changed = Topic::clone(topic);
+        let moving = changed.moving.as_mut()?;
+        moving.mover = step.mover;
+        moving.renewed_at = event.recorded_at;
+        moving.copied = step.copied;
+        change(&mut changed)?;
+        *topic = Arc::new(changed);
+        Some(())
+    }
+
+    fn abort_move(&mut self, aborted: &MoveAborted) -> Option<()> {
+        let topic = self.topics.get_mut(&aborted.topic)?;
+        if topic.placement.storage != aborted.storage {
+            return None;
+        }
+        let moving = Arc::make_mut(topic).moving.take()?;
+        self.leave(moving.target);
+        Some(())
+    }
+
+    fn remove_former(&mut self, removed: &FormerRemoved) -> Option<()> {
+        let topic = self.topics.get_mut(&removed.topic)?;
+        let at = topic
+            .former
+            .iter()
+            .position(|one| one.storage == removed.former)
+            .filter(|_| topic.placement.storage == removed.storage)?;
+        let former = Arc::make_mut(topic).former.remove(at);
+        self.leave(former);
         Some(())
     }
 

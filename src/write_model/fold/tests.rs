@@ -139,7 +139,7 @@ fn a_repository_in_which_a_topic_was_purged_is_known_once() {
     for (event, position) in events.iter().zip(1..) {
         model.apply(&recorded(position, event)).unwrap();
     }
-    let purged: Vec<_> = model.purged().collect();
+    let purged: Vec<_> = model.left().collect();
     assert_eq!(purged, [&placement("b", 2)]);
     assert!(model.topics().is_empty() && model.deleted_topics().next().is_none());
 }

@@ -1,0 +1,163 @@
+//! Moves a topic from one repository to another while it is in use.
+//!
+//! The configuration stream has the steps, and each of them is a commit that only the mover of the
+//! move can make: `MoveStarted`; then the events are copied and compared while appends go on;
+//! `MoveSealing`, by the position of which the old placement is sealed; the last events;
+//! `MoveCompleted`. Until then the topic is where it was, and `MoveAborted` leaves it there.
+//!
+//! A mover says now and then that it is still at it. One that does not is taken over: what was not
+//! sealed is rolled back, what was is finished, or else rolled back. A mover that was taken over, or
+//! stood still, can do no harm: its next step is refused, its seal is older than what came after it,
+//! and what it copies goes to a storage that nobody reads before it is whole.
+
+mod copy;
+mod digest;
+mod mover;
+mod takeover;
+mod wait;
+
+use std::{sync::Arc, time::Duration};
+
+pub(crate) use mover::remove_former;
+pub(crate) use takeover::{recover, take_over};
+pub(crate) use wait::reroute;
+
+use crate::{
+    context::{Context, not_found},
+    models::{Error, MoveOptions, Placement, Result, TopicName},
+    repository::EventRepository,
+    write_model::{ConfigurationEvent, Extra, MoveAborted, MoveStarted, Topic},
+};
+use mover::Mover;
+
+/// How long a move goes on trying where a repository is away, while appends go on.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// The same while appends wait.
+const SEALED_PATIENCE: Duration = Duration::from_secs(5);
+
+/// A placement, and the repository in which it is.
+#[derive(Clone, Debug)]
+struct Place {
+    repository: Arc<dyn EventRepository>,
+    placement: Placement,
+}
+
+impl Place {
+    async fn of(context: &Context, placement: Placement) -> Result<Self> {
+        let repository = match context.registry.get(&placement).await {
+            Ok(repository) => repository,
+            Err(error) => {
+                context.discard_unused(&placement);
+                return Err(error);
+            }
+        };
+        Ok(Self {
+            repository,
+            placement,
+        })
+    }
+}
+
+/// Moves a topic from where it is to `target`, and returns it as it is then. It goes on where nobody
+/// waits for it any more.
+pub(crate) async fn move_topic(
+    context: &Arc<Context>,
+    from: Placement,
+    target: Placement,
+    options: MoveOptions,
+) -> Result<Arc<Topic>> {
+    let name = from.topic.clone();
+    let from = Place::of(context, from).await?;
+    let target = Place::of(context, target).await?;
+    let mover = uuid::Uuid::new_v4();
+    let started = ConfigurationEvent::MoveStarted(MoveStarted {
+        topic: name.clone(),
+        storage: from.placement.storage,
+        target: target.placement.clone(),
+        mover,
+        extra: Extra::new(),
+    });
+    context
+        .decide(|model| {
+            let topic = model
+                .topic(name.as_str())
+                .filter(|topic| topic.placement.storage == from.placement.storage)
+                .ok_or_else(|| not_found(name.as_str()))?;
+            if topic.moving.is_some() {
+                return Err(is_moving(&name));
+            }
+            Ok((started.clone(), ()))
+        })
+        .await?;
+    tracing::info!(topic = %name, to = %target.placement.adapter, "topic moves");
+    let mover = Mover::new(context, (from, target), mover, options);
+    let task = tokio::spawn(async move {
+        let context = Arc::clone(&mover.context);
+        // A store that is closed meanwhile waits until the move is rolled back.
+        let _pass = context.enter_to("move a topic")?;
+        mover.run().await
+    });
+    match task.await {
+        Ok(moved) => moved,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Err(Error::Closed),
+        },
+    }
+}
+
+/// Stops the move of a topic, whoever is at it: the topic stays where it was.
+pub(crate) async fn cancel_move(context: &Arc<Context>, name: &TopicName) -> Result<()> {
+    let aborted = context.decide(|model| {
+        let topic = model
+            .topic(name.as_str())
+            .ok_or_else(|| not_found(name.as_str()))?;
+        let moving = topic.moving.clone().ok_or_else(|| Error::NotMoving {
+            topic: name.clone(),
+        })?;
+        let event = MoveAborted {
+            topic: name.clone(),
+            storage: topic.placement.storage,
+            reason: "it was cancelled".to_owned(),
+            extra: Extra::new(),
+        };
+        let places = (topic.placement.clone(), moving.target);
+        Ok((ConfigurationEvent::MoveAborted(event), places))
+    });
+    let ((from, target), model) = aborted.await?;
+    clear(context, &from, &target, model.position).await;
+    Ok(())
+}
+
+/// After a move was aborted: opens the old placement again, and removes the new one. Where that
+/// fails, whoever appends opens it, and `sweep` removes what is left.
+async fn clear(
+    context: &Context,
+    from: &Placement,
+    target: &Placement,
+    since: crate::models::Position,
+) {
+    let topic = &from.topic;
+    let unsealed = match context.registry.get(from).await {
+        Ok(repository) => repository.unseal(from, since).await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = unsealed {
+        tracing::warn!(%topic, %error, "topic that did not move is not unsealed yet");
+    }
+    let removed = match context.registry.get(target).await {
+        Ok(repository) => repository.remove(target.storage).await,
+        Err(error) => Err(error),
+    };
+    context.registry.forget(target.storage);
+    if let Err(error) = removed {
+        context.discard_unused(target);
+        tracing::warn!(%topic, %error, "what was copied is not removed yet; `sweep` will");
+    }
+}
+
+fn is_moving(name: &TopicName) -> Error {
+    Error::TopicMoving {
+        topic: name.clone(),
+    }
+}
