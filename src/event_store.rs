@@ -7,8 +7,8 @@ use tracing::Instrument as _;
 use crate::{
     EventStoreConfig, EventStream,
     commands::{
-        append_events, create_topic, delete_stream, delete_topic, move_topic, purge_topic,
-        restore_stream, restore_topic, sweep,
+        append_events, cancel_move, create_topic, delete_stream, delete_topic, purge_topic,
+        remove_former, restore_stream, restore_topic, sweep, update_topic,
     },
     context::Context,
     models::{
@@ -85,11 +85,6 @@ impl EventStore {
         let context = open::open(config)
             .instrument(tracing::debug_span!("open_store"))
             .await?;
-        let context = Arc::new(context);
-        let moves = context.write_model.current().topics();
-        if !context.read_only && moves.iter().any(|topic| topic.moving.is_some()) {
-            tokio::spawn(crate::move_topic::recover(Arc::downgrade(&context)));
-        }
         Ok(Self { context })
     }
 
@@ -171,7 +166,7 @@ impl EventStore {
     pub async fn move_topic(&self, config: TopicConfig, options: MoveOptions) -> Result<TopicInfo> {
         let span =
             tracing::debug_span!("move_topic", topic = %config.name, adapter = %config.adapter);
-        move_topic::move_topic(&self.context, config, options)
+        update_topic::update_topic(&self.context, config, options)
             .instrument(span)
             .await
     }
@@ -183,7 +178,7 @@ impl EventStore {
     /// [`TopicNotFound`](crate::Error::TopicNotFound).
     pub async fn cancel_move(&self, topic: &str) -> Result<()> {
         let span = tracing::debug_span!("cancel_move", topic);
-        move_topic::cancel_move(&self.context, topic)
+        cancel_move::cancel_move(&self.context, topic)
             .instrument(span)
             .await
     }
@@ -196,7 +191,7 @@ impl EventStore {
     /// [`sweep`](Self::sweep) does then.
     pub async fn remove_former(&self, topic: &str) -> Result<Vec<Placement>> {
         let span = tracing::debug_span!("remove_former", topic);
-        move_topic::remove_former(&self.context, topic)
+        remove_former::remove_former(&self.context, topic)
             .instrument(span)
             .await
     }

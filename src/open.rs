@@ -9,6 +9,7 @@ use crate::{
     context::Context,
     gate::Gate,
     models::{Error, Result, StoreId},
+    move_topic,
     registry::Registry,
     write_model::{ConfigurationEvent, Extra, StoreCreated, WriteModel},
 };
@@ -17,7 +18,7 @@ use crate::{
 const HISTORY: usize = 16;
 
 /// Opens the store. It is ready when this returns; there is no state before that.
-pub(crate) async fn open(config: EventStoreConfig) -> Result<Context> {
+pub(crate) async fn open(config: EventStoreConfig) -> Result<Arc<Context>> {
     let EventStoreConfig {
         configuration,
         factories,
@@ -50,7 +51,13 @@ pub(crate) async fn open(config: EventStoreConfig) -> Result<Context> {
         // What was opened is let go of; why the store cannot be opened is the better error.
         drop(context.registry.close().await);
     }
-    begun.map(|()| context)
+    begun?;
+    let context = Arc::new(context);
+    let topics = context.write_model.current().topics();
+    if !context.read_only && topics.iter().any(|topic| topic.moving.is_some()) {
+        tokio::spawn(move_topic::recover(Arc::downgrade(&context)));
+    }
+    Ok(context)
 }
 
 /// Folds the configuration stream, and gives the store its id if it is new.

@@ -101,6 +101,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "gate",
             "registry",
             "write_model",
+            "move_topic",
             "repository",
             "models",
         ],

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     context::{Context, not_found},
     models::{Error, Placement, Result},
-    write_model::{ConfigurationEvent, Topic, TopicNamed},
+    write_model::{ConfigurationEvent, TopicNamed},
 };
 
 pub(crate) async fn purge_topic(context: &Context, name: &str) -> Result<()> {
@@ -30,12 +30,10 @@ pub(crate) async fn purge_topic(context: &Context, name: &str) -> Result<()> {
         }
     }
     let mut failure = None;
-    let placements = |topic| {
-        let topic: &Topic = topic;
-        topic.former.iter().chain([&topic.placement])
-    };
-    for placement in purged.iter().flat_map(|topic| placements(topic)) {
-        failure = failure.or(erase(context, placement).await.err());
+    for topic in &purged {
+        for placement in topic.former.iter().chain([&topic.placement]) {
+            failure = failure.or(erase(context, placement).await.err());
+        }
     }
     failure.map_or(Ok(()), Err)
 }
