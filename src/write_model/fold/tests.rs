@@ -49,9 +49,56 @@ fn named(name: &str, storage: u128) -> TopicNamed {
     TopicNamed::of(&placement(name, storage))
 }
 
+fn started(name: &str, storage: u128, target: u128) -> ConfigurationEvent {
+    ConfigurationEvent::MoveStarted(MoveStarted {
+        topic: TopicName::new(name).unwrap(),
+        storage: StorageId::new(Uuid::from_u128(storage)),
+        target: Placement {
+            connection: "there".to_owned(),
+            ..placement(name, target)
+        },
+        mover: Uuid::from_u128(1),
+        extra: Extra::new(),
+    })
+}
+
+fn step(name: &str, storage: u128, mover: u128) -> MoveStep {
+    MoveStep {
+        topic: TopicName::new(name).unwrap(),
+        storage: StorageId::new(Uuid::from_u128(storage)),
+        mover: Uuid::from_u128(mover),
+        copied: Position::new(7),
+        extra: Extra::new(),
+    }
+}
+
+fn aborted(name: &str, storage: u128) -> ConfigurationEvent {
+    ConfigurationEvent::MoveAborted(MoveAborted {
+        topic: TopicName::new(name).unwrap(),
+        storage: StorageId::new(Uuid::from_u128(storage)),
+        reason: "why".to_owned(),
+        extra: Extra::new(),
+    })
+}
+
+fn removed(name: &str, storage: u128, former: u128) -> ConfigurationEvent {
+    ConfigurationEvent::FormerRemoved(FormerRemoved {
+        topic: TopicName::new(name).unwrap(),
+        storage: StorageId::new(Uuid::from_u128(storage)),
+        former: StorageId::new(Uuid::from_u128(former)),
+        extra: Extra::new(),
+    })
+}
+
 fn any_event() -> impl Strategy<Value = ConfigurationEvent> {
     let name = prop_oneof!["a", "b", "c"];
-    (name, 0..6_u128, 0..6_u8).prop_map(|(name, storage, kind)| match kind {
+    (name, 0..6_u128, 0..6_u128, 0..14_u8).prop_map(|(name, storage, other, kind)| match kind {
+        6 | 7 => started(&name, storage, other),
+        8 => ConfigurationEvent::MoveRenewed(step(&name, storage, other)),
+        9 | 10 => ConfigurationEvent::MoveSealing(step(&name, storage, 1)),
+        11 => ConfigurationEvent::MoveCompleted(step(&name, storage, 1)),
+        12 => aborted(&name, storage),
+        13 => removed(&name, storage, other),
         0 | 1 => created(&name, storage),
         2 => ConfigurationEvent::TopicUpdated(TopicUpdated {
             topic: TopicName::new(&name).unwrap(),
@@ -83,7 +130,10 @@ proptest! {
             let mut anew = Model::default();
             stream.iter().try_for_each(|event| anew.apply(event)).unwrap();
             prop_assert_eq!(&model, &anew);
-            let storages: Vec<_> = anew.topics().iter().chain(anew.deleted_topics()).map(|one| one.placement.storage).collect();
+            let topics = anew.topics();
+            let topics = topics.iter().chain(anew.deleted_topics());
+            let storages: Vec<_> = topics.flat_map(|one| one.storages()).collect();
+            prop_assert!(storages.iter().all(|storage| anew.uses(*storage)));
             prop_assert!(storages.iter().all(|storage| storages.iter().filter(|other| *other == storage).count() == 1));
         }
     }
@@ -142,6 +192,59 @@ fn a_repository_in_which_a_topic_was_purged_is_known_once() {
     let purged: Vec<_> = model.left().collect();
     assert_eq!(purged, [&placement("b", 2)]);
     assert!(model.topics().is_empty() && model.deleted_topics().next().is_none());
+}
+
+#[test]
+fn a_topic_moves_only_by_all_steps_and_can_do_nothing_else_meanwhile() {
+    let mut model = Model::default();
+    let mut apply = |event: &ConfigurationEvent| {
+        let position = model.position.next().get();
+        model
+            .apply(&recorded(position, event))
+            .map(|()| model.clone())
+    };
+    let renewed = ConfigurationEvent::MoveRenewed(step("a", 1, 9));
+    let sealing = ConfigurationEvent::MoveSealing(step("a", 1, 9));
+    let completed = ConfigurationEvent::MoveCompleted(step("a", 1, 9));
+    apply(&created("a", 1)).unwrap();
+    assert!(apply(&renewed).is_err() && apply(&aborted("a", 1)).is_err());
+    apply(&started("a", 1, 2)).unwrap();
+    assert!(apply(&started("a", 1, 3)).is_err());
+    assert!(apply(&completed).is_err(), "it is not sealed");
+    assert!(apply(&ConfigurationEvent::TopicDeleted(named("a", 1))).is_err());
+    apply(&aborted("a", 1)).unwrap();
+    apply(&started("a", 1, 2)).unwrap();
+    assert_eq!(
+        apply(&renewed)
+            .unwrap()
+            .topic("a")
+            .unwrap()
+            .moving
+            .as_ref()
+            .unwrap()
+            .mover,
+        Uuid::from_u128(9)
+    );
+    let sealed = apply(&sealing).unwrap();
+    assert_eq!(
+        sealed.topic("a").unwrap().moving.as_ref().unwrap().sealing,
+        Some(sealed.position)
+    );
+    let moved = apply(&completed).unwrap();
+    let topic = moved.topic("a").unwrap();
+    assert_eq!(topic.placement.storage.uuid().as_u128(), 2);
+    assert_eq!(topic.created_position, Position::new(1));
+    assert_eq!(topic.former, [placement("a", 1)]);
+    assert!(topic.moving.is_none());
+    assert!(apply(&removed("a", 2, 3)).is_err());
+    let removed = apply(&removed("a", 2, 1)).unwrap();
+    assert!(removed.topic("a").unwrap().former.is_empty());
+    assert!(!removed.uses(StorageId::new(Uuid::from_u128(1))));
+    assert!(
+        removed
+            .left()
+            .any(|one| one.storage == StorageId::new(Uuid::from_u128(1)))
+    );
 }
 
 #[test]
