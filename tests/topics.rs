@@ -274,7 +274,7 @@ async fn options_are_changed_and_those_not_given_go_back() {
 }
 
 #[tokio::test]
-async fn a_move_is_not_supported_and_changes_nothing() {
+async fn a_move_to_where_nobody_can_write_changes_nothing() {
     let directory = TempDir::new().unwrap();
     let other = TempDir::new().unwrap();
     let store = open(&directory).await;
@@ -283,13 +283,20 @@ async fn a_move_is_not_supported_and_changes_nothing() {
         .await
         .unwrap();
     let before = store.get_topic("kept").await.unwrap();
-    for elsewhere in [in_files("kept", &other), TopicConfig::memory("kept")] {
-        let refused = store.update_topic(elsewhere).await;
-        assert!(
-            matches!(refused, Err(Error::Unsupported { .. })),
-            "{refused:?}"
-        );
-    }
+    let refused = store
+        .update_topic(TopicConfig::new("kept", "papyrus", "./scrolls"))
+        .await;
+    assert!(
+        matches!(refused, Err(Error::InvalidConfig { .. })),
+        "{refused:?}"
+    );
+    let refused = store
+        .update_topic(in_files("kept", &other).option("colour", "red"))
+        .await;
+    assert!(
+        matches!(refused, Err(Error::InvalidConfig { .. })),
+        "{refused:?}"
+    );
     assert_eq!(store.get_topic("kept").await.unwrap(), before);
     let nothing_made = std::fs::read_dir(other.path()).unwrap().next().is_none();
     assert!(nothing_made);

@@ -271,13 +271,6 @@ pub enum Error {
         position: Position,
     },
 
-    /// This version, or this build of it, cannot do what was asked.
-    #[error("{what} is not supported")]
-    Unsupported {
-        /// What was asked.
-        what: String,
-    },
-
     /// Something could not be turned into bytes, or back.
     #[error("cannot convert {what}")]
     Serialization {

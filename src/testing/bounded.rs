@@ -143,6 +143,7 @@ async fn a_short_read_of_a_long_topic_looks_at_little(scene: Scene) {
             }
         }
     }
+    let slack = time_of_questions(&scene, 40).await * 5 + Duration::from_millis(500);
     for plan in plans {
         let begun = Instant::now();
         for _ in 0..40 {
@@ -150,8 +151,8 @@ async fn a_short_read_of_a_long_topic_looks_at_little(scene: Scene) {
             assert!((2..=3).contains(&events.len()), "{plan:?}");
         }
         // Reads that looked at all of the topic would take forty times as long as the whole.
-        // The slack is for machines that pause.
-        let allowed = whole * 10 + Duration::from_millis(500);
+        // The slack is for machines that pause, and for servers, which take their time for anything.
+        let allowed = whole * 10 + slack;
         let taken = begun.elapsed();
         assert!(
             taken < allowed,
@@ -170,6 +171,15 @@ async fn time_of_a_whole_read(scene: &Scene) -> Duration {
         count += page.unwrap().events.len();
     }
     assert_eq!(count, 20_000);
+    begun.elapsed()
+}
+
+/// How long it takes to ask for the head so many times.
+async fn time_of_questions(scene: &Scene, count: usize) -> Duration {
+    let begun = Instant::now();
+    for _ in 0..count {
+        assert_ne!(scene.head().await, 0);
+    }
     begun.elapsed()
 }
 
@@ -192,7 +202,9 @@ async fn a_question_about_a_long_topic_looks_at_little(scene: Scene) {
             .write(Draft::to("u").event("Other").unless(beyond, head))
             .await;
     }
-    let (taken, allowed) = (begun.elapsed(), whole * 10 + Duration::from_secs(1));
+    let taken = begun.elapsed();
+    let slack = time_of_questions(&scene, 100).await * 5 + Duration::from_secs(1);
+    let allowed = whole * 10 + slack;
     assert!(
         taken < allowed,
         "20 rounds took {taken:?}, reading all takes {whole:?}"
