@@ -11,6 +11,7 @@ mod draft;
 mod drive;
 mod live;
 mod measure;
+mod moves;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod raw;
@@ -134,6 +135,8 @@ enum Work {
     /// Subscriptions
     #[command(subcommand)]
     Live(live::Work),
+    /// Topics that move while they are written to
+    Move(moves::Moves),
     /// Opens a store and tells how long that took and how much memory it has; for `big`
     #[command(hide = true)]
     Open { path: String },
@@ -200,6 +203,7 @@ async fn main() -> Result<()> {
         #[cfg(feature = "blob")]
         Work::BlobBig { events } => blob::big(path, events).await,
         Work::Live(work) => live::run(work, path).await,
+        Work::Move(moves) => moves::run(moves, path).await,
         Work::Open { path } => big::open(&path).await,
         Work::FillAndLeave { path, events } => big::fill_and_leave(&path, events).await,
     }
