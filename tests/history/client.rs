@@ -1,0 +1,320 @@
+//! A client of a store that writes down what it asks and what it is answered. The only file here
+//! that knows a store.
+
+use std::time::Duration;
+
+use annals::{
+    Append, AppendReceipt, Error, EventFilter, EventStore, ExpectedVersion, NewEvent, Position,
+    Read, Subscribe, Subscription, Timestamp, Version,
+};
+use futures_util::StreamExt;
+use rustix::time::{ClockId, clock_gettime};
+use tokio::time::timeout;
+
+use super::record::{
+    AppendAnswer, AppendCall, Ask, Call, Change, ChangeAnswer, ChangeCall, Delivery, Entry,
+    Expected, Filter, ReadAnswer, ReadCall, Receipt, Refusal, Seen, Start, State, StateCall,
+    SubscriptionCall,
+};
+
+/// Nanoseconds of a clock that never goes back, and is the same for all processes of a machine.
+/// (`Instant` is of that clock, but does not tell it to others.)
+pub(crate) fn now() -> u64 {
+    let time = clock_gettime(ClockId::Monotonic);
+    let (seconds, nanos) = (u64::try_from(time.tv_sec), u64::try_from(time.tv_nsec));
+    seconds.unwrap_or(0) * 1_000_000_000 + nanos.unwrap_or(0)
+}
+
+/// A client.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) process: u32,
+    pub(crate) client: u32,
+    pub(crate) topic: String,
+    pub(crate) store: EventStore,
+    pub(crate) entries: Vec<Entry>,
+}
+
+impl Client {
+    pub(crate) fn new(store: &EventStore, topic: &str, process: u32, client: u32) -> Self {
+        Self {
+            process,
+            client,
+            topic: topic.to_owned(),
+            store: store.clone(),
+            entries: Vec::new(),
+        }
+    }
+
+    fn note(&mut self, begin: u64, call: Call) {
+        self.entries.push(Entry {
+            process: self.process,
+            client: self.client,
+            op: self.entries.len() as u64,
+            topic: self.topic.clone(),
+            begin,
+            end: now(),
+            call,
+        });
+    }
+
+    pub(crate) async fn append(&mut self, mut call: AppendCall) -> AppendAnswer {
+        let append = append(&call);
+        let begin = now();
+        let answer = self.store.append_events(&self.topic, append).await;
+        call.answer = append_answer(answer);
+        let answer = call.answer.clone();
+        self.note(begin, Call::Append(call));
+        answer
+    }
+
+    /// Appends, and drops the call where it takes longer than `patience`.
+    pub(crate) async fn append_for(&mut self, patience: Duration, mut call: AppendCall) {
+        let append = append(&call);
+        let begin = now();
+        let appending = self.store.append_events(&self.topic, append);
+        call.answer = match timeout(patience, appending).await {
+            Ok(answer) => append_answer(answer),
+            Err(_) => AppendAnswer::Unknown,
+        };
+        self.note(begin, Call::Append(call));
+    }
+
+    pub(crate) async fn change(&mut self, stream: &str, change: Change) {
+        let begin = now();
+        let answer = match change {
+            Change::Delete => self.store.delete_stream(&self.topic, stream).await,
+            Change::Restore => self.store.restore_stream(&self.topic, stream).await,
+        };
+        let answer = match answer {
+            Ok(state) => ChangeAnswer::Done {
+                version: state.version.get(),
+            },
+            Err(Error::StreamNotFound { .. }) => ChangeAnswer::NotFound,
+            Err(Error::OutcomeUnknown { .. }) => ChangeAnswer::Unknown,
+            Err(error) => ChangeAnswer::Refused(error.to_string()),
+        };
+        let stream = stream.to_owned();
+        let call = ChangeCall {
+            stream,
+            change,
+            answer,
+        };
+        self.note(begin, Call::Change(call));
+    }
+
+    /// Reads, and returns up to where it has looked.
+    pub(crate) async fn read(&mut self, ask: Ask) -> u64 {
+        let begin = now();
+        let mut events = self.store.read_events(&self.topic, read(&ask));
+        let mut seen = Vec::new();
+        let mut answer = ReadAnswer::Ended;
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(event) => seen.push(Seen::of(&event)),
+                Err(Error::StreamDeleted { .. }) => answer = ReadAnswer::StreamDeleted,
+                Err(error) => answer = ReadAnswer::Broken(error.to_string()),
+            }
+        }
+        let looked_to = events.looked_to().get();
+        let call = ReadCall {
+            ask,
+            seen,
+            looked_to: Some(looked_to),
+            answer,
+        };
+        self.note(begin, Call::Read(call));
+        looked_to
+    }
+
+    pub(crate) async fn head(&mut self) {
+        let begin = now();
+        let head = self.store.get_latest_version(&self.topic).await;
+        self.note(begin, Call::Head(head.ok().map(Position::get)));
+    }
+
+    /// Asks for the state of a stream, and returns its version.
+    pub(crate) async fn state(&mut self, stream: &str) -> u64 {
+        let begin = now();
+        let state = self.store.get_stream(&self.topic, stream).await.ok();
+        let answer = state.map(|state| State {
+            version: state.version.get(),
+            deleted: state.deleted,
+        });
+        let stream = stream.to_owned();
+        self.note(begin, Call::State(StateCall { stream, answer }));
+        answer.unwrap_or_default().version
+    }
+
+    /// Subscribes, and takes what is delivered until `enough` says of a position that it is, or the
+    /// subscription ends.
+    pub(crate) async fn follow(
+        &mut self,
+        start: Start,
+        filter: Filter,
+        enough: impl Fn(u64) -> bool,
+        to_the_end: bool,
+    ) {
+        let begin = now();
+        let from = match start {
+            Start::After(position) => Subscribe::after(Position::new(position)),
+            Start::Now => Subscribe::from_now(),
+        };
+        let from = from.filter(event_filter(&filter));
+        let live = self.store.subscribe(&self.topic, from).await;
+        let mut call = SubscriptionCall {
+            start,
+            stream: None,
+            filter,
+            started: now(),
+            delivered: Vec::new(),
+            position: 0,
+            to_the_end,
+            failed: None,
+        };
+        match live {
+            Ok(live) => take(live, &mut call, enough).await,
+            Err(error) => {
+                call.failed = Some(error.to_string());
+                if let Start::After(position) = start {
+                    call.position = position;
+                }
+            }
+        }
+        self.note(begin, Call::Subscription(call));
+    }
+}
+
+async fn take(mut live: Subscription, call: &mut SubscriptionCall, enough: impl Fn(u64) -> bool) {
+    // A filter may leave nothing to wait for, so the position is looked at now and then.
+    let pause = Duration::from_millis(5);
+    while !enough(live.position().get()) {
+        match timeout(pause, live.next()).await {
+            Ok(Some(Ok(event))) => call.delivered.push(Delivery {
+                at: now(),
+                seen: Seen::of(&event),
+            }),
+            Ok(Some(Err(error))) => {
+                call.failed = Some(error.to_string());
+                break;
+            }
+            Ok(None) => break,
+            Err(_) => {}
+        }
+    }
+    call.position = live.position().get();
+}
+
+fn append(call: &AppendCall) -> Append {
+    let keyed = call.key.is_some();
+    let events = call.events.iter().map(|event| {
+        let payload = event.payload.clone();
+        let new = NewEvent::binary(&event.event_type, &event.content_type, payload);
+        let new = if keyed { new } else { new.id(event.id) };
+        new.stream(&event.stream)
+            .tags(event.tags.clone())
+            .metadata_bytes(event.metadata.clone())
+    });
+    let expected = match call.expected {
+        Expected::Any => ExpectedVersion::Any,
+        Expected::NoStream => ExpectedVersion::NoStream,
+        Expected::StreamExists => ExpectedVersion::StreamExists,
+        Expected::Exact(version) => ExpectedVersion::exact(version),
+    };
+    let mut append = Append::new(events).stream(&call.stream).expected(expected);
+    if let Some(unless) = &call.unless {
+        append = append.unless(event_filter(&unless.filter), Position::new(unless.after));
+    }
+    if let Some(key) = &call.key {
+        append = append.idempotency_key(key);
+    }
+    append
+}
+
+fn append_answer(answer: Result<AppendReceipt, Error>) -> AppendAnswer {
+    let refusal = match answer {
+        Ok(receipt) => {
+            let told = Receipt {
+                first: receipt.first.get(),
+                last: receipt.last.get(),
+                version: receipt.version.get(),
+            };
+            return if receipt.duplicate {
+                AppendAnswer::Duplicate(told)
+            } else {
+                AppendAnswer::Recorded(told)
+            };
+        }
+        Err(Error::OutcomeUnknown { .. }) => return AppendAnswer::Unknown,
+        Err(Error::WrongExpectedVersion {
+            stream,
+            expected,
+            actual,
+        }) => Refusal::WrongVersion {
+            stream: stream.as_str().to_owned(),
+            expected: match expected {
+                ExpectedVersion::Any => Expected::Any,
+                ExpectedVersion::NoStream => Expected::NoStream,
+                ExpectedVersion::StreamExists => Expected::StreamExists,
+                ExpectedVersion::Exact(version) => Expected::Exact(version.get()),
+            },
+            actual: actual.get(),
+        },
+        Err(Error::ConditionFailed { position }) => Refusal::ConditionFailed {
+            position: position.get(),
+        },
+        Err(Error::StreamDeleted { stream }) => Refusal::StreamDeleted {
+            stream: stream.as_str().to_owned(),
+        },
+        Err(Error::IdempotencyConflict { position, .. }) => Refusal::IdConflict {
+            position: position.get(),
+        },
+        Err(Error::TopicSealed { .. }) => Refusal::Sealed,
+        Err(error) => Refusal::Other(error.to_string()),
+    };
+    AppendAnswer::Refused(refusal)
+}
+
+fn read(ask: &Ask) -> Read {
+    let mut read = match &ask.stream {
+        Some(stream) => Read::stream(stream)
+            .after_version(Version::new(ask.after_version))
+            .up_to_version(Version::new(ask.up_to_version)),
+        None => Read::all(),
+    };
+    read = read
+        .after(Position::new(ask.after))
+        .up_to(Position::new(ask.up_to))
+        .filter(event_filter(&ask.filter));
+    if ask.backward {
+        read = read.backward();
+    }
+    if let Some(limit) = ask.limit {
+        read = read.limit(limit);
+    }
+    if ask.include_deleted {
+        read = read.include_deleted();
+    }
+    read
+}
+
+/// The filter as stores know it.
+pub(crate) fn event_filter(filter: &Filter) -> EventFilter {
+    let items = filter.0.iter().map(|item| {
+        let mut one = EventFilter::all()
+            .types(item.types.iter().cloned())
+            .streams(item.streams.iter().cloned())
+            .tags(item.tags.iter().cloned());
+        if let Some(prefix) = &item.stream_prefix {
+            one = one.stream_prefix(prefix);
+        }
+        if let Some(since) = item.since {
+            one = one.recorded_since(Timestamp::from_micros(since));
+        }
+        if let Some(until) = item.until {
+            one = one.recorded_until(Timestamp::from_micros(until));
+        }
+        one
+    });
+    items.reduce(EventFilter::or).unwrap_or_default()
+}
