@@ -1,20 +1,26 @@
 //! A client of a store that writes down what it asks and what it is answered. The only file here
 //! that knows a store.
 
-use std::time::Duration;
+use std::{
+    fs::File,
+    io::Write,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use annals::{
     Append, AppendReceipt, Error, EventFilter, EventStore, ExpectedVersion, NewEvent, Position,
-    Read, Subscribe, Subscription, Timestamp, Version,
+    Read, Subscribe, Subscription, Timestamp, TopicConfig, Version,
 };
 use futures_util::StreamExt;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::time::timeout;
 
+use super::lines;
 use super::record::{
     AppendAnswer, AppendCall, Ask, Call, Change, ChangeAnswer, ChangeCall, Delivery, Entry,
-    Expected, Filter, ReadAnswer, ReadCall, Receipt, Refusal, Seen, Start, State, StateCall,
-    SubscriptionCall,
+    Expected, Filter, MoveAnswer, NEVER, ReadAnswer, ReadCall, Receipt, Refusal, Seen, Start,
+    State, StateCall, SubscriptionCall,
 };
 
 /// Nanoseconds of a clock that never goes back, and is the same for all processes of a machine.
@@ -33,7 +39,12 @@ pub(crate) struct Client {
     pub(crate) topic: String,
     pub(crate) store: EventStore,
     pub(crate) entries: Vec<Entry>,
+    /// Where entries are written too, before and after each call, by a process that may be killed.
+    pub(crate) sink: Option<Sink>,
 }
+
+/// The file of a process.
+pub(crate) type Sink = Arc<Mutex<File>>;
 
 impl Client {
     pub(crate) fn new(store: &EventStore, topic: &str, process: u32, client: u32) -> Self {
@@ -43,24 +54,60 @@ impl Client {
             topic: topic.to_owned(),
             store: store.clone(),
             entries: Vec::new(),
+            sink: None,
         }
     }
 
-    fn note(&mut self, begin: u64, call: Call) {
-        self.entries.push(Entry {
+    fn entry(&self, begin: u64, end: u64, call: Call) -> Entry {
+        Entry {
             process: self.process,
             client: self.client,
             op: self.entries.len() as u64,
             topic: self.topic.clone(),
             begin,
-            end: now(),
+            end,
             call,
-        });
+        }
+    }
+
+    fn note(&mut self, begin: u64, call: Call) {
+        let entry = self.entry(begin, now(), call);
+        self.write(&entry);
+        self.entries.push(entry);
+    }
+
+    /// Writes down that a call begins whose outcome may never be heard of.
+    fn begin(&self, begin: u64, call: Call) {
+        if self.sink.is_some() {
+            self.write(&self.entry(begin, NEVER, call));
+        }
+    }
+
+    fn write(&self, entry: &Entry) {
+        if let Some(sink) = &self.sink {
+            let mut line = Vec::new();
+            lines::write(&mut line, entry).unwrap();
+            // One call of the system, so that a kill cuts off the last line at most.
+            sink.lock().unwrap().write_all(&line).unwrap();
+        }
+    }
+
+    /// Moves the topic.
+    pub(crate) async fn move_to(&mut self, config: TopicConfig) {
+        let begin = now();
+        self.begin(begin, Call::Move(MoveAnswer::Unknown));
+        let answer = match self.store.update_topic(config).await {
+            Ok(_) => MoveAnswer::Moved,
+            // Another one may be at it, or finish what this one has begun.
+            Err(_) => MoveAnswer::Unknown,
+        };
+        self.note(begin, Call::Move(answer));
     }
 
     pub(crate) async fn append(&mut self, mut call: AppendCall) -> AppendAnswer {
         let append = append(&call);
         let begin = now();
+        self.begin(begin, Call::Append(call.clone()));
         let answer = self.store.append_events(&self.topic, append).await;
         call.answer = append_answer(answer);
         let answer = call.answer.clone();
@@ -72,6 +119,7 @@ impl Client {
     pub(crate) async fn append_for(&mut self, patience: Duration, mut call: AppendCall) {
         let append = append(&call);
         let begin = now();
+        self.begin(begin, Call::Append(call.clone()));
         let appending = self.store.append_events(&self.topic, append);
         call.answer = match timeout(patience, appending).await {
             Ok(answer) => append_answer(answer),
@@ -82,6 +130,12 @@ impl Client {
 
     pub(crate) async fn change(&mut self, stream: &str, change: Change) {
         let begin = now();
+        let unknown = ChangeCall {
+            stream: stream.to_owned(),
+            change,
+            answer: ChangeAnswer::Unknown,
+        };
+        self.begin(begin, Call::Change(unknown));
         let answer = match change {
             Change::Delete => self.store.delete_stream(&self.topic, stream).await,
             Change::Restore => self.store.restore_stream(&self.topic, stream).await,

@@ -22,6 +22,7 @@
 
 pub(crate) mod client;
 pub(crate) mod lines;
+pub(crate) mod random;
 pub(crate) mod record;
 pub(crate) mod rule;
 

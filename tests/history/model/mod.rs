@@ -7,8 +7,6 @@ mod store;
 
 use std::collections::HashMap;
 
-use uuid::Uuid;
-
 use crate::history::{
     Entry, Logs,
     client::event_filter,
@@ -19,33 +17,8 @@ use crate::history::{
 };
 use store::{Store, refused};
 
+pub(crate) use crate::history::random::Random;
 pub(crate) use store::recorded;
-
-/// A generator of random numbers (splitmix64) that is told where to begin.
-#[derive(Clone, Debug)]
-pub(crate) struct Random(pub(crate) u64);
-
-impl Random {
-    pub(crate) fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % bound.max(1)
-    }
-
-    pub(crate) fn one_in(&mut self, times: u64) -> bool {
-        self.below(times) == 0
-    }
-
-    pub(crate) fn pick<'a, T>(&mut self, of: &'a [T]) -> Option<&'a T> {
-        of.get(usize::try_from(self.below(of.len() as u64)).unwrap())
-    }
-
-    fn id(&mut self) -> Uuid {
-        Uuid::from_u64_pair(self.below(u64::MAX), self.below(u64::MAX))
-    }
-}
 
 /// A history of two topics, each of about so many calls.
 pub(crate) fn history(seed: u64, calls: usize) -> (Vec<Entry>, Logs) {
