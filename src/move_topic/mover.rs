@@ -97,7 +97,11 @@ impl Mover {
             let head = copying.source_head().await?;
             copying.copy(head, MovePhase::Copying).await?;
             copying.compare(MovePhase::Comparing).await?;
-            let left = copying.source_head().await?.get() - head.get();
+            let left = copying
+                .source_head()
+                .await?
+                .get()
+                .saturating_sub(head.get());
             if left <= FEW {
                 break;
             }
