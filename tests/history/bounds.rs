@@ -69,8 +69,13 @@ impl Bounds {
             latest = latest.max(*time);
             *time = latest;
         }
-        for (seen, acked) in seen.iter_mut().zip(&acked) {
-            *seen = (*seen).min(*acked);
+        for ((seen, acked), born) in seen.iter_mut().zip(&acked).zip(&born) {
+            // What cannot have been seen is told of him who saw it, and proves nothing to others.
+            *seen = if *seen < *born {
+                *acked
+            } else {
+                *acked.min(seen)
+            };
         }
         Self {
             born,

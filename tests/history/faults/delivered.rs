@@ -81,3 +81,28 @@ pub(super) fn subscription_that_stands_still(scene: &mut Scene) -> Option<()> {
     scene.live(index).to_the_end = true;
     Some(())
 }
+
+pub(super) fn delivery_from_the_future(scene: &mut Scene) -> Option<()> {
+    let index = scene.following(1, |_, _, _| true)?;
+    scene.live(index).delivered[0].at = 0;
+    Some(())
+}
+
+pub(super) fn other_bytes_delivered(scene: &mut Scene) -> Option<()> {
+    let index = scene.following(1, |scene, _, call| !scene.moved_after(call.delivered[0].at))?;
+    scene.live(index).delivered[0].seen.digest ^= 1;
+    Some(())
+}
+
+pub(super) fn silence_from_now_on(scene: &mut Scene) -> Option<()> {
+    // What was begun only after it had started can not have been there before.
+    let index = scene.following(1, |scene, _, call| {
+        let last = call.delivered[call.delivered.len() - 1].seen.position;
+        let later = scene
+            .begin_of(last)
+            .is_some_and(|begin| begin > call.started);
+        call.start == Start::Now && later
+    })?;
+    scene.live(index).delivered.clear();
+    Some(())
+}

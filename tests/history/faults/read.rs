@@ -1,11 +1,10 @@
 //! Faults of reads.
 
-use annals::STREAM_DELETED;
 use uuid::Uuid;
 
 use super::scene::{Scene, moment, new_event};
 use crate::history::record::{
-    AppendAnswer, AppendCall, Ask, Call, Expected, NEVER, ReadAnswer, ReadCall,
+    AppendAnswer, AppendCall, Ask, Call, Expected, Filter, NEVER, ReadAnswer, ReadCall,
 };
 
 pub(super) fn foreign_event_read(scene: &mut Scene) -> Option<()> {
@@ -108,35 +107,10 @@ pub(super) fn looked_too_far(scene: &mut Scene) -> Option<()> {
 }
 
 pub(super) fn read_of_a_deleted_stream(scene: &mut Scene) -> Option<()> {
-    let (index, ()) = scene.pick(|_, entry| match &entry.call {
-        Call::Read(call) => (call.answer == ReadAnswer::StreamDeleted).then_some(()),
-        _ => None,
-    })?;
-    // It is given an end at which it must have known.
-    let entry = &scene.entries[index];
-    let end = scene.entries.iter().map(|entry| entry.end).max()?;
-    let Call::Read(call) = &entry.call else {
-        return None;
-    };
-    let stream = call.ask.stream.clone()?;
-    let log = scene.logs["t"].iter();
-    let last = log
-        .filter(|event| event.stream.as_str() == stream && event.event_type.is_reserved())
-        .last()?;
-    if last.event_type != STREAM_DELETED {
-        return None;
-    }
-    let position = last.position.get();
-    let known = scene.entries.iter().any(|entry| {
-        matches!(entry.call, Call::Head(Some(head)) if head >= position) && entry.topic == "t"
-    });
-    if !known {
-        return None;
-    }
+    let (stream, now) = scene.deleted_for_good()?;
     let call = ReadCall {
         ask: Ask {
             stream: Some(stream),
-            after: 0,
             limit: Some(0),
             ..Ask::all()
         },
@@ -144,7 +118,7 @@ pub(super) fn read_of_a_deleted_stream(scene: &mut Scene) -> Option<()> {
         looked_to: None,
         answer: ReadAnswer::Ended,
     };
-    scene.note((end + 1, end + 2), Call::Read(call));
+    scene.note((now, now + 1), Call::Read(call));
     Some(())
 }
 
@@ -158,5 +132,87 @@ pub(super) fn deletion_that_was_not(scene: &mut Scene) -> Option<()> {
     let call = scene.read(index);
     call.answer = ReadAnswer::StreamDeleted;
     call.ask.include_deleted = false;
+    Some(())
+}
+
+pub(super) fn head_from_the_future(scene: &mut Scene) -> Option<()> {
+    let head = scene.head();
+    let begin = scene.begin_of(head)?;
+    scene.note((begin - 1, begin - 1), Call::Head(Some(head)));
+    Some(())
+}
+
+pub(super) fn read_beyond_its_versions(scene: &mut Scene) -> Option<()> {
+    let index = scene.ended(1, |_, _, call| call.ask.stream.is_some())?;
+    let last = scene
+        .read(index)
+        .seen
+        .iter()
+        .map(|seen| seen.position)
+        .max()?;
+    let version = scene.event(last).version.get();
+    scene.read(index).ask.up_to_version = version - 1;
+    Some(())
+}
+
+pub(super) fn read_beyond_its_end(scene: &mut Scene) -> Option<()> {
+    let index = scene.ended(1, |_, _, _| true)?;
+    let call = scene.read(index);
+    call.ask.up_to = call.seen.iter().map(|seen| seen.position).max()? - 1;
+    Some(())
+}
+
+pub(super) fn backward_read_that_ends_early(scene: &mut Scene) -> Option<()> {
+    let index = scene.ended(2, |_, _, call| {
+        call.ask.backward && call.ask.limit.is_none()
+    })?;
+    scene.read(index).seen.pop();
+    Some(())
+}
+
+/// A read that gave nothing, and says up to where it has looked.
+fn read_nothing(scene: &mut Scene, now: u64, looked_to: u64) {
+    let call = ReadCall {
+        ask: Ask {
+            filter: Filter::tag("nowhere"),
+            ..Ask::all()
+        },
+        seen: Vec::new(),
+        looked_to: Some(looked_to),
+        answer: ReadAnswer::Ended,
+    };
+    scene.note((now, now), Call::Read(call));
+}
+
+pub(super) fn looked_too_little(scene: &mut Scene) -> Option<()> {
+    let (now, receipt) = moment(scene)?;
+    let before = receipt.first - 1;
+    (before > 0).then(|| read_nothing(scene, now, before))
+}
+
+pub(super) fn looked_to_half_an_append(scene: &mut Scene) -> Option<()> {
+    let end = scene.after_all()?;
+    let head = scene.head();
+    let events = vec![new_event(scene, "s-0-1"), new_event(scene, "s-0-1")];
+    events.iter().for_each(|event| scene.write(event));
+    let call = AppendCall {
+        stream: "s-0-1".to_owned(),
+        expected: Expected::Any,
+        unless: None,
+        events,
+        key: None,
+        answer: AppendAnswer::Unknown,
+    };
+    scene.note((end, NEVER), Call::Append(call));
+    read_nothing(scene, end + 1, head + 1);
+    Some(())
+}
+
+pub(super) fn looked_behind_what_it_gave(scene: &mut Scene) -> Option<()> {
+    let index = scene.ended(2, |_, _, call| {
+        !call.ask.backward && call.looked_to.is_some()
+    })?;
+    let call = scene.read(index);
+    call.looked_to = Some(call.seen[0].position);
     Some(())
 }

@@ -1,6 +1,6 @@
 //! Refusals without a reason, and states that were not.
 
-use super::scene::Scene;
+use super::scene::{Scene, new_event};
 use crate::history::record::{
     AppendAnswer, AppendCall, Call, ChangeAnswer, Expected, Filter, Refusal, Unless,
 };
@@ -162,5 +162,67 @@ pub(super) fn stream_not_found(scene: &mut Scene) -> Option<()> {
         return None;
     };
     call.answer = ChangeAnswer::NotFound;
+    Some(())
+}
+
+pub(super) fn version_of_a_deleted_stream(scene: &mut Scene) -> Option<()> {
+    let (stream, now) = scene.deleted_for_good()?;
+    let actual = scene.version(&stream);
+    let call = AppendCall {
+        expected: Expected::NoStream,
+        unless: None,
+        events: vec![new_event(scene, &stream)],
+        key: None,
+        answer: AppendAnswer::Refused(Refusal::WrongVersion {
+            stream: stream.clone(),
+            expected: Expected::NoStream,
+            actual,
+        }),
+        stream,
+    };
+    scene.note((now, now + 1), Call::Append(call));
+    Some(())
+}
+
+pub(super) fn refusal_that_tells_another_expectation(scene: &mut Scene) -> Option<()> {
+    let other = Expected::Exact(1_000_000);
+    let index = scene.refused(|_, _, refusal| matches!(refusal, Refusal::WrongVersion { .. }))?;
+    let call = scene.append(index);
+    if let AppendAnswer::Refused(Refusal::WrongVersion { expected, .. }) = &mut call.answer {
+        *expected = other;
+    }
+    Some(())
+}
+
+pub(super) fn condition_told_instead_of_the_version(scene: &mut Scene) -> Option<()> {
+    let index = scene.refused(|_, call, refusal| {
+        matches!(refusal, Refusal::WrongVersion { actual, .. } if *actual > 0)
+            && matches!(call.expected, Expected::Exact(_))
+    })?;
+    let call = scene.append(index);
+    call.expected = Expected::Exact(1_000_000);
+    let filter = Filter::all();
+    call.unless = Some(Unless { filter, after: 0 });
+    call.answer = AppendAnswer::Refused(Refusal::ConditionFailed { position: 1 });
+    Some(())
+}
+
+pub(super) fn conflict_of_ids_to_come(scene: &mut Scene) -> Option<()> {
+    let index = scene.refused(|_, _, refusal| matches!(refusal, Refusal::IdConflict { .. }))?;
+    (scene.entries[index].begin, scene.entries[index].end) = (0, 0);
+    Some(())
+}
+
+pub(super) fn other_version_of_a_change(scene: &mut Scene) -> Option<()> {
+    let (index, ()) = scene.pick(|_, entry| match &entry.call {
+        Call::Change(call) => match call.answer {
+            ChangeAnswer::Done { version } => (version > 12).then_some(()),
+            _ => None,
+        },
+        _ => None,
+    })?;
+    if let Call::Change(call) = &mut scene.entries[index].call {
+        call.answer = ChangeAnswer::Done { version: 1 };
+    }
     Some(())
 }

@@ -1,6 +1,6 @@
 //! A history that is to be spoilt, and how places for faults are found in it.
 
-use annals::RecordedEvent;
+use annals::{RecordedEvent, STREAM_DELETED};
 use uuid::Uuid;
 
 use crate::{
@@ -258,6 +258,35 @@ impl Scene {
     pub(super) fn moved_after(&self, moment: u64) -> bool {
         let mut entries = self.entries.iter().filter(|entry| entry.topic == "t");
         entries.any(|other| matches!(other.call, Call::Move(_)) && other.end > moment)
+    }
+
+    /// A stream that is deleted in the end, and a moment at which that is known.
+    pub(super) fn deleted_for_good(&self) -> Option<(String, u64)> {
+        let calls = self.entries.iter().filter(|entry| entry.topic == "t");
+        let head = calls.filter_map(|entry| match entry.call {
+            Call::Head(head) => head,
+            _ => None,
+        });
+        let known = head.max()?;
+        let mut deleted = std::collections::BTreeMap::new();
+        for event in &self.logs["t"] {
+            deleted.insert(
+                event.stream.as_str(),
+                (event.event_type == STREAM_DELETED, event),
+            );
+        }
+        let mut deleted = deleted.into_iter();
+        let (stream, _) = deleted.find(|(_, (is, event))| *is && event.position.get() <= known)?;
+        Some((stream.to_owned(), self.after_all()?))
+    }
+
+    /// A moment after all calls.
+    pub(super) fn after_all(&self) -> Option<u64> {
+        self.entries
+            .iter()
+            .map(|entry| entry.end)
+            .max()
+            .map(|end| end + 1)
     }
 
     pub(super) fn was_deleted(&self, stream: &str) -> bool {

@@ -187,3 +187,16 @@ pub(super) fn topic_without_a_log(scene: &mut Scene) -> Option<()> {
     scene.entries.first_mut()?.topic = "nowhere".to_owned();
     Some(())
 }
+
+pub(super) fn wrong_version_on_a_duplicate(scene: &mut Scene) -> Option<()> {
+    let (index, mut receipt) = scene.duplicate()?;
+    receipt.version += 1_000_000;
+    scene.append(index).answer = AppendAnswer::Duplicate(receipt);
+    Some(())
+}
+
+pub(super) fn duplicate_before_the_first(scene: &mut Scene) -> Option<()> {
+    let (index, _) = acknowledged_twice(scene, false)?;
+    (scene.entries[index].begin, scene.entries[index].end) = (0, 0);
+    Some(())
+}
