@@ -24,10 +24,10 @@ fn closing_ends_every_subscription() {
         for one in closing {
             one.await.unwrap().unwrap();
         }
+        // Nothing is added from now on.
+        let log = log(&world.store().await, TOPIC).await;
         let (receipts, error) = writer.await.unwrap();
         assert!(matches!(error, None | Some(Error::Closed)), "{error:?}");
-        // Nothing is added after it was closed.
-        let log = log(&world.store().await, TOPIC).await;
         check_receipts(&receipts, &log);
         assert_eq!(
             receipts.last().map_or(0, |one| one.last.get()),

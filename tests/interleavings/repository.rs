@@ -16,19 +16,13 @@ use crate::{run::explore, world::spawn};
 
 #[derive(Clone)]
 struct Topic {
+    factory: Arc<MemoryFactory>,
     repository: Arc<dyn EventRepository>,
     placement: Placement,
 }
 
 impl Topic {
     async fn new() -> Self {
-        let request = OpenRequest {
-            connection: String::new(),
-            name: "memory".to_owned(),
-            options: Options::new(),
-            read_only: false,
-            clock: Arc::new(SystemClock),
-        };
         let placement = Placement {
             topic: TopicName::new("t").unwrap(),
             adapter: "memory".to_owned(),
@@ -37,11 +31,21 @@ impl Topic {
             storage: StorageId::generate(),
             store: StoreId::NONE,
         };
-        let repository = MemoryFactory::default().open(request).await.unwrap();
+        let factory = Arc::<MemoryFactory>::default();
+        let repository = open(&factory).await;
         repository.prepare(&placement).await.unwrap();
         Self {
+            factory,
             repository,
             placement,
+        }
+    }
+
+    /// The same through another handle, which is open also where this one is closed.
+    async fn again(&self) -> Self {
+        Self {
+            repository: open(&self.factory).await,
+            ..self.clone()
         }
     }
 
@@ -98,6 +102,17 @@ impl Topic {
     }
 }
 
+async fn open(factory: &MemoryFactory) -> Arc<dyn EventRepository> {
+    let request = OpenRequest {
+        connection: String::new(),
+        name: "memory".to_owned(),
+        options: Options::new(),
+        read_only: false,
+        clock: Arc::new(SystemClock),
+    };
+    factory.open(request).await.unwrap()
+}
+
 fn is_run(reads: &[Vec<u64>]) -> bool {
     (1..)
         .zip(reads.iter().flatten())
@@ -144,11 +159,17 @@ async fn ending(end: End) {
         }
     });
     ending.await.unwrap().unwrap();
+    let read_at_the_end = topic.again().await.read(Position::START).await;
     let expected = |error: &Error| match end {
         End::Remove => matches!(error, Error::TopicNotFound { .. }),
         End::Close => matches!(error, Error::Closed),
     };
     let written = writer.await.unwrap();
+    match end {
+        End::Remove => assert!(read_at_the_end.is_err()),
+        // Nothing is added once it is closed.
+        End::Close => assert_eq!(read_at_the_end.unwrap().is_empty(), written.is_err()),
+    }
     assert!(written.as_ref().err().is_none_or(expected), "{written:?}");
     for reader in readers {
         let (reads, error) = reader.await.unwrap();

@@ -11,7 +11,7 @@ use shuttle::{
 };
 
 /// How many schedules of each scenario are run.
-const SCHEDULES: usize = 800;
+const SCHEDULES: usize = 400;
 /// How often PCT changes its mind, besides at yields.
 const DEPTH: usize = 4;
 
