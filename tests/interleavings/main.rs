@@ -10,7 +10,7 @@
 //!
 //! A schedule that fails is printed, and can be run again:
 //! ```text
-//! ANNALS_SCHEDULE=<what was printed> cargo test --all-features --test interleavings <name of the test>
+//! ANNALS_SCHEDULE="<what was printed>" cargo test --all-features --test interleavings <name of the test>
 //! ```
 //! `ANNALS_SCHEDULES` sets how many schedules of each scenario are run (400).
 //!

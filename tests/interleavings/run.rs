@@ -21,7 +21,9 @@ where
     F: Future<Output = ()>,
 {
     if let Ok(schedule) = env::var("ANNALS_SCHEDULE") {
-        return run(ReplayScheduler::new_from_encoded(schedule.trim()), scenario);
+        // It is printed in several lines.
+        let schedule: String = schedule.split_whitespace().collect();
+        return run(ReplayScheduler::new_from_encoded(&schedule), scenario);
     }
     let count = env::var("ANNALS_SCHEDULES").map_or(SCHEDULES, |count| count.parse().unwrap());
     run(RandomScheduler::new(count.div_ceil(2)), scenario.clone());
