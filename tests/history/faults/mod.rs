@@ -114,6 +114,8 @@ faults! {
     read::read_beyond_its_end => ReadUnasked alone,
     read::backward_read_that_ends_early => ReadHole alone,
     read::looked_too_little => ReadStale alone,
+    read::looked_to_the_future => WrongLookedTo alone,
+    read::looked_past_what_it_did_not_give => WrongLookedTo alone,
     read::looked_to_half_an_append => ReadPart alone,
     read::looked_behind_what_it_gave => WrongLookedTo alone,
     delivered::delivery_from_the_future => SeenEarly,

@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::scene::{Scene, moment, new_event};
 use crate::history::record::{
-    AppendAnswer, AppendCall, Ask, Call, Expected, Filter, NEVER, ReadAnswer, ReadCall,
+    AppendAnswer, AppendCall, Ask, Call, Expected, Filter, NEVER, ReadAnswer, ReadCall, Seen,
 };
 
 pub(super) fn foreign_event_read(scene: &mut Scene) -> Option<()> {
@@ -214,5 +214,27 @@ pub(super) fn looked_behind_what_it_gave(scene: &mut Scene) -> Option<()> {
     })?;
     let call = scene.read(index);
     call.looked_to = Some(call.seen[0].position);
+    Some(())
+}
+
+pub(super) fn looked_to_the_future(scene: &mut Scene) -> Option<()> {
+    let head = scene.head();
+    let begin = scene.begin_of(head)?;
+    read_nothing(scene, begin - 1, head);
+    Some(())
+}
+
+pub(super) fn looked_past_what_it_did_not_give(scene: &mut Scene) -> Option<()> {
+    let now = scene.after_all()?;
+    let call = ReadCall {
+        ask: Ask {
+            limit: Some(1),
+            ..Ask::all()
+        },
+        seen: vec![Seen::of(scene.event(1))],
+        looked_to: Some(2),
+        answer: ReadAnswer::Ended,
+    };
+    scene.note((now, now), Call::Read(call));
     Some(())
 }

@@ -196,11 +196,11 @@ pub(super) fn refusal_that_tells_another_expectation(scene: &mut Scene) -> Optio
 
 pub(super) fn condition_told_instead_of_the_version(scene: &mut Scene) -> Option<()> {
     let index = scene.refused(|_, call, refusal| {
-        matches!(refusal, Refusal::WrongVersion { actual, .. } if *actual > 0)
+        matches!(refusal, Refusal::WrongVersion { actual, .. } if *actual > 9)
             && matches!(call.expected, Expected::Exact(_))
     })?;
     let call = scene.append(index);
-    call.expected = Expected::Exact(1_000_000);
+    call.expected = Expected::Exact(1);
     let filter = Filter::all();
     call.unless = Some(Unless { filter, after: 0 });
     call.answer = AppendAnswer::Refused(Refusal::ConditionFailed { position: 1 });
