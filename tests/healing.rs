@@ -56,15 +56,10 @@ async fn insist(store: &EventStore, topic: &str, id: Uuid) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn topics_elsewhere_go_on_while_repositories_are_down_and_all_heals() {
-    let database = Postgres::start(&[]);
-    let objects = store_server(Protocol::S3);
-    let proxy = Proxy::before(objects.port()).await;
-    let directory = tempfile::tempdir().unwrap();
-    let url = objects.fresh_through(proxy.port());
+/// A store with a topic in each kind of repository.
+async fn open(directory: &tempfile::TempDir, database: &Postgres, objects: String) -> EventStore {
     let config = EventStoreConfig::new(ConfigurationStream::memory())
-        .resolver(move |name| (name == "OBJECTS").then(|| url.clone()));
+        .resolver(move |name| (name == "OBJECTS").then(|| objects.clone()));
     let store = EventStore::open(config).await.unwrap();
     let topics = [
         TopicConfig::postgres("database", database.fresh())
@@ -81,61 +76,80 @@ async fn topics_elsewhere_go_on_while_repositories_are_down_and_all_heals() {
     for topic in topics {
         store.create_topic(topic).await.unwrap();
     }
-    let mut ids = Vec::new();
-    for topic in DOWN.iter().chain(&UP) {
-        ids.push((*topic, Uuid::new_v4()));
-        append(&store, topic, ids[ids.len() - 1].1).await.unwrap();
+    store
+}
+
+/// What calls are answered while the database and the object store are down. Gives back the appends that
+/// are still to be made, and adds those that were.
+async fn while_down(
+    store: &EventStore,
+    told: &mut Vec<(&'static str, Uuid)>,
+) -> Vec<(&'static str, Uuid)> {
+    let mut owed = Vec::new();
+    for topic in DOWN {
+        let id = Uuid::new_v4();
+        let error = append(store, topic, id).await.unwrap_err();
+        assert!(error.is_retryable(), "{error:?}");
+        owed.push((topic, id));
+        let began = Instant::now();
+        let read = store.get_events(topic, Read::all()).await;
+        assert!(
+            matches!(read, Err(Error::RepositoryUnavailable { .. })),
+            "{read:?}"
+        );
+        assert!(began.elapsed() < SOON, "{topic}: {:?}", began.elapsed());
     }
-    let mut live = store
-        .subscribe("database", Subscribe::from_start())
-        .await
-        .unwrap();
-    assert_eq!(live.try_next().await.unwrap().unwrap().id, ids[0].1);
-    for round in 0..3 {
-        // Stopped, killed; cut off, answering errors, saying nothing.
-        let away = [
-            Break::Before,
-            Break::Instead(503),
-            Break::Hang(Duration::from_secs(2)),
-        ][round];
-        proxy.set(move |_, _| Some(away));
+    for topic in UP {
+        for _ in 0..20 {
+            let id = Uuid::new_v4();
+            let began = Instant::now();
+            append(store, topic, id).await.unwrap();
+            assert!(began.elapsed() < Duration::from_secs(2));
+            told.push((topic, id));
+        }
+    }
+    for (name, status) in statuses(store).await {
+        let is_down = name.starts_with("postgres") || name.starts_with("blob");
+        assert_eq!(status == HealthStatus::Down, is_down, "{name}: {status:?}");
+    }
+    assert_eq!(store.health().await.status, HealthStatus::Degraded);
+    owed
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn topics_elsewhere_go_on_while_repositories_are_down_and_all_heals() {
+    let database = Postgres::start(&[]);
+    let objects = store_server(Protocol::S3);
+    let proxy = Proxy::before(objects.port()).await;
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&directory, &database, objects.fresh_through(proxy.port())).await;
+    let mut told = Vec::new();
+    for topic in DOWN.into_iter().chain(UP) {
+        let id = Uuid::new_v4();
+        append(&store, topic, id).await.unwrap();
+        told.push((topic, id));
+    }
+    let from = Subscribe::from_start();
+    let mut live = store.subscribe("database", from).await.unwrap();
+    assert_eq!(live.try_next().await.unwrap().unwrap().id, told[0].1);
+    let cut = [
+        Break::Before,
+        Break::Instead(503),
+        Break::Hang(Duration::from_secs(2)),
+    ];
+    for (round, cut) in cut.into_iter().enumerate() {
+        proxy.set(move |_, _| Some(cut));
         if round == 1 {
             database.stop();
         } else {
             database.kill();
         }
-        let mut owed = Vec::new();
-        for topic in DOWN {
-            let id = Uuid::new_v4();
-            let error = append(&store, topic, id).await.unwrap_err();
-            assert!(error.is_retryable(), "{error:?}");
-            owed.push((topic, id));
-            let began = Instant::now();
-            let read = store.get_events(topic, Read::all()).await;
-            assert!(
-                matches!(read, Err(Error::RepositoryUnavailable { .. })),
-                "{read:?}"
-            );
-            assert!(began.elapsed() < SOON, "{topic}: {:?}", began.elapsed());
-        }
-        for topic in UP {
-            for _ in 0..20 {
-                ids.push((topic, Uuid::new_v4()));
-                let began = Instant::now();
-                append(&store, topic, ids[ids.len() - 1].1).await.unwrap();
-                assert!(began.elapsed() < Duration::from_secs(2));
-            }
-        }
-        for (name, status) in statuses(&store).await {
-            let is_down = name.starts_with("postgres") || name.starts_with("blob");
-            assert_eq!(status == HealthStatus::Down, is_down, "{name}: {status:?}");
-        }
-        assert_eq!(store.health().await.status, HealthStatus::Degraded);
+        let owed = while_down(&store, &mut told).await;
         database.start_again();
         proxy.heal();
         for (topic, id) in owed {
             insist(&store, topic, id).await;
-            ids.push((topic, id));
+            told.push((topic, id));
         }
         let began = Instant::now();
         while store.health().await.status != HealthStatus::Up {
@@ -144,13 +158,13 @@ async fn topics_elsewhere_go_on_while_repositories_are_down_and_all_heals() {
         }
         // Who follows goes on by himself.
         let next = tokio::time::timeout(HEALED, live.try_next()).await;
-        let id = ids.iter().rev().find(|(topic, _)| *topic == "database");
-        assert_eq!(next.unwrap().unwrap().unwrap().id, id.unwrap().1);
+        let last = told.iter().rev().find(|(topic, _)| *topic == "database");
+        assert_eq!(next.unwrap().unwrap().unwrap().id, last.unwrap().1);
     }
-    for topic in DOWN.iter().chain(&UP) {
+    for topic in DOWN.into_iter().chain(UP) {
         let log = store.get_events(topic, Read::all()).await.unwrap();
         let there: Vec<_> = log.iter().map(|event| event.id).collect();
-        let told = ids.iter().filter(|(one, _)| one == topic);
+        let told = told.iter().filter(|(one, _)| *one == topic);
         assert_eq!(there, told.map(|(_, id)| *id).collect::<Vec<_>>());
     }
     store.close().await.unwrap();

@@ -22,17 +22,18 @@ use annals::{ConfigurationStream, EventStore, EventStoreConfig, Read, TopicConfi
 use faults::{FAULTS, Scene};
 use futures_util::future::join_all;
 use history::{
-    Entry, Logs, Rule, Violation, check,
+    Entry, Logs, Rule, Violation,
+    calls::{some_append, some_read},
+    check,
     client::Client,
     lines,
     record::{
-        AppendAnswer, AppendCall, Ask, Call, Change, Event, Expected, Filter, NEVER, ReadAnswer,
-        Start, Unless, keyed_id,
+        AppendAnswer, AppendCall, Ask, Call, Change, Expected, Filter, NEVER, ReadAnswer, Start,
+        Unless,
     },
 };
 use model::Random;
 use rustix::time::{ClockId, clock_gettime};
-use uuid::Uuid;
 
 fn listed(violations: &[Violation]) -> String {
     let lines: Vec<_> = violations
@@ -272,46 +273,6 @@ impl Session {
         }
         let notes = join_all(tasks).await.into_iter();
         notes.flat_map(|notes| notes.unwrap()).collect()
-    }
-}
-
-fn some_read(random: &mut Random, stream: &str) -> Ask {
-    Ask {
-        stream: random.one_in(2).then(|| stream.to_owned()),
-        filter: if random.one_in(3) {
-            Filter::tag("seat:1")
-        } else {
-            Filter::all()
-        },
-        backward: random.one_in(3),
-        limit: random.one_in(3).then(|| 1 + random.below(9)),
-        include_deleted: random.one_in(2),
-        ..Ask::all()
-    }
-}
-
-fn some_append(random: &mut Random, stream: &str, expected: Expected) -> AppendCall {
-    let id =
-        |random: &mut Random| Uuid::from_u64_pair(random.below(u64::MAX), random.below(u64::MAX));
-    let key = random.one_in(4).then(|| id(random).to_string());
-    let events = (0..=random.below(3)).map(|index| Event {
-        id: key
-            .as_ref()
-            .map_or_else(|| id(random), |key| keyed_id(key, index)),
-        stream: stream.to_owned(),
-        event_type: "Tried".to_owned(),
-        payload: vec![7; usize::try_from(random.below(300)).unwrap()],
-        content_type: "application/octet-stream".to_owned(),
-        metadata: Vec::new(),
-        tags: vec![format!("seat:{}", random.below(5))],
-    });
-    AppendCall {
-        stream: stream.to_owned(),
-        expected,
-        unless: None,
-        events: events.collect(),
-        key,
-        answer: AppendAnswer::Unknown,
     }
 }
 

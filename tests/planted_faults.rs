@@ -28,10 +28,12 @@ use annals::{
 use async_trait::async_trait;
 use futures_util::{StreamExt, future::join_all, stream::BoxStream};
 use history::{
-    Entry, Logs, Rule, check,
+    Entry, Logs, Rule,
+    calls::some_append,
+    check,
     client::Client,
     random::Random,
-    record::{AppendAnswer, AppendCall, Ask, Call, Change, Event, Expected, Filter, Start, Unless},
+    record::{AppendCall, Ask, Call, Change, Expected, Filter, Start, Unless},
 };
 use uuid::Uuid;
 
@@ -533,19 +535,19 @@ async fn work(mut client: Client, mut random: Random) -> Vec<Entry> {
                     ..Ask::all()
                 };
                 let after = client.read(ask).await;
-                let mut call = append(&mut random, &stream, Expected::Any);
+                let mut call = some_append(&mut random, &stream, Expected::Any);
                 call.unless = Some(Unless { filter, after });
                 tokio::task::yield_now().await;
                 client.append(call).await;
             }
             7 | 8 => {
-                let call = append(&mut random, &stream, Expected::Any);
+                let call = some_append(&mut random, &stream, Expected::Any);
                 client.append(call.clone()).await;
                 tried.push(call);
             }
             _ => {
                 let version = client.state(&stream).await;
-                let call = append(&mut random, &stream, Expected::Exact(version));
+                let call = some_append(&mut random, &stream, Expected::Exact(version));
                 tokio::task::yield_now().await;
                 client.append(call.clone()).await;
                 tried.push(call);
@@ -554,26 +556,6 @@ async fn work(mut client: Client, mut random: Random) -> Vec<Entry> {
         tokio::time::sleep(Duration::from_millis(random.below(8))).await;
     }
     client.entries
-}
-
-fn append(random: &mut Random, stream: &str, expected: Expected) -> AppendCall {
-    let events = (0..=random.below(3)).map(|_| Event {
-        id: Uuid::new_v4(),
-        stream: stream.to_owned(),
-        event_type: "Tried".to_owned(),
-        payload: vec![7; 20],
-        content_type: "application/octet-stream".to_owned(),
-        metadata: Vec::new(),
-        tags: vec![format!("seat:{}", random.below(3))],
-    });
-    AppendCall {
-        stream: stream.to_owned(),
-        expected,
-        unless: None,
-        events: events.collect(),
-        key: None,
-        answer: AppendAnswer::Unknown,
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

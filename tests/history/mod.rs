@@ -20,6 +20,7 @@
     reason = "no test program uses all of it"
 )]
 
+pub(crate) mod calls;
 pub(crate) mod client;
 pub(crate) mod lines;
 pub(crate) mod random;

@@ -11,16 +11,13 @@ use std::{
 use annals::{ConfigurationStream, EventStore, EventStoreConfig};
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use crate::history::{
     Entry,
+    calls::{some_append, some_read},
     client::{Client, Sink},
     random::Random,
-    record::{
-        AppendAnswer, AppendCall, Ask, Call, Change, Event, Expected, Filter, Start, Unless,
-        keyed_id,
-    },
+    record::{AppendCall, Ask, Call, Change, Expected, Filter, Start, Unless},
 };
 
 /// So soon is a move taken over whose mover is gone.
@@ -224,42 +221,4 @@ async fn to_and_fro(
         }
     }
     client.entries
-}
-
-fn some_read(random: &mut Random, stream: &str) -> Ask {
-    Ask {
-        stream: random.one_in(2).then(|| stream.to_owned()),
-        filter: if random.one_in(3) {
-            Filter::tag("seat:1")
-        } else {
-            Filter::all()
-        },
-        backward: random.one_in(3),
-        limit: random.one_in(3).then(|| 1 + random.below(9)),
-        include_deleted: random.one_in(2),
-        ..Ask::all()
-    }
-}
-
-fn some_append(random: &mut Random, stream: &str, expected: Expected) -> AppendCall {
-    let key = random.one_in(4).then(|| Uuid::new_v4().to_string());
-    let events = (0..=random.below(3)).map(|index| Event {
-        id: key
-            .as_ref()
-            .map_or_else(Uuid::new_v4, |key| keyed_id(key, index)),
-        stream: stream.to_owned(),
-        event_type: "Tried".to_owned(),
-        payload: vec![7; usize::try_from(random.below(300)).unwrap()],
-        content_type: "application/octet-stream".to_owned(),
-        metadata: Vec::new(),
-        tags: vec![format!("seat:{}", random.below(5))],
-    });
-    AppendCall {
-        stream: stream.to_owned(),
-        expected,
-        unless: None,
-        events: events.collect(),
-        key,
-        answer: AppendAnswer::Unknown,
-    }
 }
