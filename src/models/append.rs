@@ -159,7 +159,8 @@ pub struct AppendReceipt {
     /// The version of the last of its events in the append's stream; where none of its events is
     /// in that stream, the version at which the stream is.
     pub version: Version,
-    /// Whether the append had been recorded before, and nothing was written now.
+    /// Whether the append had been recorded before, and nothing was written now. Where a topic moves, or
+    /// a server crashes, a store may send an append again by itself, and find what it recorded then.
     pub duplicate: bool,
 }
 

@@ -256,7 +256,9 @@ impl Writer {
                     );
                     request.answer(Ok(receipt));
                 }
-                Finding::Refused(facts) => {
+                Finding::Refused(mut facts) => {
+                    // It may have been written before the topic was sealed: then it is not refused.
+                    facts.sealed &= before.is_none() || run_of(&facts).is_none();
                     let first_time = match (before, run_of(&facts)) {
                         (Some(Some(before)), Some((first, last))) if first > before => {
                             written = written.max(Some(last));
