@@ -27,6 +27,8 @@ pub(crate) async fn restore_topic(context: &Context, name: &str) -> Result<Topic
         .await?;
     let topic = model.topic(name).ok_or_else(|| not_found(name))?;
     let unsealed = match context.registry.get(&topic.placement).await {
+        // It may be moving already.
+        _ if topic.moving.is_some() => Ok(()),
         Ok(repository) => repository.unseal(&topic.placement, model.position).await,
         Err(error) => Err(error),
     };

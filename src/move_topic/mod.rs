@@ -26,7 +26,7 @@ use crate::{
     context::{Context, not_found},
     models::{Error, MoveOptions, Placement, Result, TopicName},
     repository::EventRepository,
-    write_model::{ConfigurationEvent, Extra, MoveAborted, MoveStarted, Topic},
+    write_model::{ConfigurationEvent, Extra, Model, MoveAborted, MoveStarted, Topic},
 };
 use mover::Mover;
 
@@ -125,21 +125,20 @@ pub(crate) async fn cancel_move(context: &Arc<Context>, name: &TopicName) -> Res
         Ok((ConfigurationEvent::MoveAborted(event), places))
     });
     let ((from, target), model) = aborted.await?;
-    clear(context, &from, &target, model.position).await;
+    clear(context, &from, &target, &model).await;
     Ok(())
 }
 
 /// After a move was aborted: opens the old placement again, and removes the new one. Where that
 /// fails, whoever appends opens it, and `sweep` removes what is left.
-async fn clear(
-    context: &Context,
-    from: &Placement,
-    target: &Placement,
-    since: crate::models::Position,
-) {
+///
+/// `model` may have been read long after the move was aborted. By then the topic may be moving anew,
+/// or be elsewhere, and its old placement is not to be opened.
+async fn clear(context: &Context, from: &Placement, target: &Placement, model: &Model) {
     let topic = &from.topic;
     let unsealed = match context.registry.get(from).await {
-        Ok(repository) => repository.unseal(from, since).await,
+        _ if !model.rests_in(from) => Ok(()),
+        Ok(repository) => repository.unseal(from, model.position).await,
         Err(error) => Err(error),
     };
     if let Err(error) = unsealed {

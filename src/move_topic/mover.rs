@@ -255,7 +255,7 @@ impl Mover {
         match aborted.await {
             Ok(((), model)) => {
                 let (from, target) = (&self.from.placement, &self.target.placement);
-                clear(&self.context, from, target, model.position).await;
+                clear(&self.context, from, target, &model).await;
                 Ok(Standing::Ours)
             }
             Err(Error::MoveFailed { .. }) => Ok(Standing::Lost),

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{Place, mover::Mover};
 use crate::{
     context::Context,
-    models::{Error, MoveOptions, Position, Result},
+    models::{Error, MoveOptions, Result},
     write_model::{ConfigurationEvent, Extra, MoveStep, Moving, Topic},
 };
 
@@ -140,8 +140,7 @@ async fn abort(
         }
     });
     let ((), model) = decided.await?;
-    let since: Position = model.position;
-    super::clear(context, &topic.placement, &moving.target, since).await;
+    super::clear(context, &topic.placement, &moving.target, &model).await;
     Ok(())
 }
 

@@ -42,6 +42,9 @@ pub(super) enum State {
     Gone,
 }
 
+/// How often a reader looks again because the view was made anew meanwhile.
+const MOST_LOOKS: usize = 100;
+
 /// What came of reading slots.
 #[derive(Clone, Copy, Debug)]
 enum Found {
@@ -157,8 +160,20 @@ impl Core {
 
     /// The topic as it is: all that was recorded before the call, by whomever, is in it.
     pub(super) async fn fresh(self: &Arc<Self>) -> Result<Snapshot, Failure> {
-        self.look().await?;
-        self.known()
+        let asked = Moment::now();
+        for _ in 0..MOST_LOOKS {
+            self.look().await?;
+            // Another look may have begun since with a view of which the log is still to be read.
+            let fresh = self.with(|view| {
+                let is_fresh = view.proven.is_some_and(|proven| !proven.is_before(asked));
+                is_fresh.then(|| view.snapshot())
+            })?;
+            if let Some(snapshot) = fresh {
+                return Ok(snapshot);
+            }
+        }
+        let reason = "the log was read anew all the time";
+        Err(Failure::unsent(reason))
     }
 
     pub(super) async fn catch_up(self: &Arc<Self>) -> Result<(), Failure> {
@@ -420,7 +435,8 @@ impl Core {
             if view.may_be_collected() {
                 return Found::TooLate;
             }
-            if view.next == number {
+            // What came since is ours, or was read by another look, and is behind this one.
+            if view.next >= number {
                 view.prove(asked);
             }
             Found::End

@@ -143,7 +143,7 @@ impl Reading {
     /// Segments were merged into others and collected: goes on with those.
     async fn go_on_without(&mut self, segment: &str) -> std::result::Result<(), Failure> {
         self.core.go_on_without(segment).await?;
-        let snapshot = self.core.known()?;
+        let snapshot = self.core.fresh().await?;
         // The read ends where it was to end.
         self.snapshot = Snapshot {
             head: self.snapshot.head,

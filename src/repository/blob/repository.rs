@@ -143,7 +143,7 @@ async fn state(core: &Arc<Core>, stream: Option<&StreamId>) -> Result<TopicState
             Ok(more) => fetched.extend(more),
             Err(Failure::Missing { key }) => {
                 core.go_on_without(&key).await?;
-                snapshot = core.known()?;
+                snapshot = core.fresh().await?;
                 fetched = Fetched::default();
             }
             Err(failure) => return Err(failure),

@@ -105,6 +105,13 @@ impl Model {
         self.topics.get(name)
     }
 
+    /// Whether a topic is in use in this placement, and does not move.
+    pub(crate) fn rests_in(&self, placement: &Placement) -> bool {
+        self.topic(placement.topic.as_str()).is_some_and(|topic| {
+            topic.placement.storage == placement.storage && topic.moving.is_none()
+        })
+    }
+
     /// The topics of this name that were deleted, those deleted last at the end.
     pub(crate) fn deleted(&self, name: &str) -> &[Arc<Topic>] {
         self.deleted.get(name).map_or(&[], Vec::as_slice)
