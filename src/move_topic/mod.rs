@@ -121,11 +121,11 @@ pub(crate) async fn cancel_move(context: &Arc<Context>, name: &TopicName) -> Res
             reason: "it was cancelled".to_owned(),
             extra: Extra::new(),
         };
-        let places = (topic.placement.clone(), moving.target);
-        Ok((ConfigurationEvent::MoveAborted(event), places))
+        let decided = (topic.placement.clone(), moving.target, model.next());
+        Ok((ConfigurationEvent::MoveAborted(event), decided))
     });
-    let ((from, target), model) = aborted.await?;
-    clear(context, &from, &target, model.position).await;
+    let ((from, target, since), _) = aborted.await?;
+    clear(context, &from, &target, since).await;
     Ok(())
 }
 

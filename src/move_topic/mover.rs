@@ -250,12 +250,12 @@ impl Mover {
                 reason: reason.to_owned(),
                 extra: Extra::new(),
             };
-            Ok((ConfigurationEvent::MoveAborted(event), ()))
+            Ok((ConfigurationEvent::MoveAborted(event), model.next()))
         });
         match aborted.await {
-            Ok(((), model)) => {
+            Ok((since, _)) => {
                 let (from, target) = (&self.from.placement, &self.target.placement);
-                clear(&self.context, from, target, model.position).await;
+                clear(&self.context, from, target, since).await;
                 Ok(Standing::Ours)
             }
             Err(Error::MoveFailed { .. }) => Ok(Standing::Lost),

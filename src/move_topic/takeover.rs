@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{Place, mover::Mover};
 use crate::{
     context::Context,
-    models::{Error, MoveOptions, Position, Result},
+    models::{Error, MoveOptions, Result},
     write_model::{ConfigurationEvent, Extra, MoveStep, Moving, Topic},
 };
 
@@ -134,13 +134,12 @@ async fn abort(
             .and_then(|topic| topic.moving.as_ref())
             .is_some_and(|moving| moving.mover == id);
         if ours {
-            Ok((event.clone(), ()))
+            Ok((event.clone(), model.next()))
         } else {
             Err(super::is_moving(&topic.placement.topic))
         }
     });
-    let ((), model) = decided.await?;
-    let since: Position = model.position;
+    let (since, _) = decided.await?;
     super::clear(context, &topic.placement, &moving.target, since).await;
     Ok(())
 }

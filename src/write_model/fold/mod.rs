@@ -100,6 +100,13 @@ impl Topic {
 }
 
 impl Model {
+    /// Where an event is recorded that is decided on this model: a decision is committed only where
+    /// nothing has come in between. The model after it may know of more, so its position is none by
+    /// which a seal was decided.
+    pub(crate) fn next(&self) -> Position {
+        self.position.next()
+    }
+
     /// The topic of this name that is in use.
     pub(crate) fn topic(&self, name: &str) -> Option<&Arc<Topic>> {
         self.topics.get(name)

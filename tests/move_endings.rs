@@ -1,0 +1,187 @@
+//! Who ends a move, or brings a topic back, and stands still before the last of it is done: meanwhile
+//! others move the topic, and what is appended then is not lost.
+
+#![cfg(feature = "blob")]
+#![cfg(test)]
+
+mod stops;
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use annals::{
+    Append, ConfigurationStream, Error, EventStore, EventStoreConfig, NewEvent, Read,
+    RecordedEvent, TopicConfig, TopicInfo, repository::blob::BlobFactory,
+};
+use futures_util::TryStreamExt;
+use stops::{Stops, StopsFactory};
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+/// From here on the other mover is stopped: before, it has not begun to copy.
+const FIRST: usize = 12;
+
+async fn open(directory: &str, stops: &Arc<Stops>) -> EventStore {
+    let stream = ConfigurationStream::blob(format!("file://{directory}/configuration"));
+    let factory = StopsFactory::new(Arc::new(BlobFactory::default()), Arc::clone(stops));
+    let config = EventStoreConfig::new(stream)
+        // Nobody is taken over.
+        .move_lease(Duration::from_secs(60))
+        .adapter("blob", Arc::new(factory));
+    EventStore::open(config).await.unwrap()
+}
+
+fn topic(directory: &str, place: &str) -> TopicConfig {
+    TopicConfig::blob("t", format!("file://{directory}/{place}"))
+}
+
+async fn append(store: &EventStore) -> (Uuid, u64) {
+    let id = Uuid::new_v4();
+    loop {
+        let event = NewEvent::json("Given", &id).unwrap().id(id);
+        match store.append_events("t", Append::new([event])).await {
+            Ok(receipt) => return (id, receipt.first.get()),
+            Err(error @ Error::OutcomeUnknown { .. }) => eprintln!("{error}"),
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+}
+
+async fn check(store: &EventStore, told: &[(Uuid, u64)], what: &str) {
+    let log = store.read_events("t", Read::all());
+    let log: Vec<RecordedEvent> = log.try_collect().await.unwrap();
+    let there: HashMap<_, _> = log.iter().map(|one| (one.id, one.position.get())).collect();
+    for (id, position) in told {
+        assert_eq!(there.get(id), Some(position), "{what}: {id} is lost");
+    }
+    assert_eq!(log.len(), told.len(), "{what}");
+    for (event, position) in log.iter().zip(1..) {
+        assert_eq!(event.position.get(), position, "{what}");
+    }
+}
+
+async fn until_stopped<T>(stops: &Stops, task: &JoinHandle<T>) -> bool {
+    while !stops.has_stopped() && !task.is_finished() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    stops.has_stopped()
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Ending {
+    Cancel,
+    Restore,
+}
+
+fn spawn_move(store: &EventStore, to: TopicConfig) -> JoinHandle<annals::Result<TopicInfo>> {
+    let store = store.clone();
+    tokio::spawn(async move { store.update_topic(to).await })
+}
+
+/// Begins what is to stop, and waits until it has stopped or ended.
+async fn begin(
+    what: Ending,
+    nth: usize,
+    directory: &str,
+    (first, second): (&EventStore, &EventStore),
+    stops: &[Arc<Stops>; 2],
+) -> JoinHandle<annals::Result<()>> {
+    let store = first.clone();
+    let ending = match what {
+        Ending::Cancel => {
+            stops[1].stop_at(6);
+            let moving = spawn_move(second, topic(directory, "there"));
+            assert!(until_stopped(&stops[1], &moving).await);
+            stops[0].stop_at(nth);
+            let ending = tokio::spawn(async move { store.cancel_move("t").await });
+            until_stopped(&stops[0], &ending).await;
+            stops[1].go_on();
+            drop(moving.await.unwrap());
+            ending
+        }
+        Ending::Restore => {
+            first.delete_topic("t").await.unwrap();
+            stops[0].stop_at(nth);
+            tokio::spawn(async move { store.restore_topic("t").await.map(drop) })
+        }
+    };
+    until_stopped(&stops[0], &ending).await;
+    ending
+}
+
+/// One that ends something and stops at its nth call, and goes on when another, which moves the topic
+/// then, is at its `other_nth`. Tells whether the two of them have stopped.
+async fn ending(what: Ending, nth: usize, other_nth: usize) -> (bool, bool) {
+    let name = format!("{what:?} at {nth}, move at {other_nth}");
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path().to_str().unwrap();
+    let stops = [Arc::new(Stops::default()), Arc::new(Stops::default())];
+    let first = open(directory, &stops[0]).await;
+    first.create_topic(topic(directory, "here")).await.unwrap();
+    let second = open(directory, &stops[1]).await;
+    let writer = open(directory, &Arc::new(Stops::default())).await;
+    let mut told = Vec::new();
+    for store in [&first, &second, &writer] {
+        told.push(append(store).await);
+    }
+    let ending = begin(what, nth, directory, (&first, &second), &stops).await;
+    let ended = stops[0].has_stopped();
+    stops[1].stop_at(other_nth);
+    let moving = spawn_move(&second, topic(directory, "elsewhere"));
+    let moved = until_stopped(&stops[1], &moving).await;
+    stops[0].go_on();
+    let ending = ending.await.unwrap();
+    let writing = tokio::spawn({
+        let writer = writer.clone();
+        async move { append(&writer).await }
+    });
+    tokio::time::sleep(Duration::from_millis(25)).await;
+    stops[1].go_on();
+    match (&ending, &moving.await.unwrap()) {
+        // The move had ended before it was to be cancelled.
+        (Ok(()) | Err(Error::NotMoving { .. }), Ok(_)) => {}
+        // It was not restored yet, or not cancelled; or it was cancelled in its stead.
+        (Ok(()), Err(Error::TopicNotFound { .. })) if what == Ending::Restore => {}
+        (Ok(()), Err(Error::MoveFailed { .. } | Error::TopicMoving { .. })) => {}
+        outcomes => panic!("{name}: {outcomes:?}"),
+    }
+    told.push(writing.await.unwrap());
+    told.push(append(&second).await);
+    for store in [&second, &writer] {
+        check(store, &told, &name).await;
+    }
+    for store in [first, second, writer] {
+        store.close().await.unwrap();
+    }
+    (ended, moved)
+}
+
+async fn endings(what: Ending) {
+    let mut calls = 0;
+    for nth in 0.. {
+        let (mut ended, mut other_nth) = (false, FIRST);
+        loop {
+            let (one, other) = ending(what, nth, other_nth).await;
+            ended |= one;
+            other_nth += 1;
+            if !one || !other {
+                break;
+            }
+            calls += 1;
+        }
+        if !ended {
+            break;
+        }
+    }
+    println!("{what:?}: {calls} places");
+    assert!(calls > 20, "{calls}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_cancels_and_stands_still_opens_nothing_that_others_have_sealed() {
+    endings(Ending::Cancel).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_restores_and_stands_still_opens_nothing_that_others_have_sealed() {
+    endings(Ending::Restore).await;
+}
