@@ -80,14 +80,24 @@ pub(crate) async fn take_over(context: &Arc<Context>, name: &str) -> Result<bool
         Ok(_) => {}
         // Somebody else was faster.
         Err(Error::TopicNotFound { .. }) => return Ok(false),
+        // It is left again soon, if it was taken over.
+        Err(error @ Error::OutcomeUnknown { .. }) => {
+            tracing::warn!(topic = name, %error, "move not taken over yet");
+            return Ok(false);
+        }
         Err(error) => return Err(error),
     }
     tracing::info!(topic = name, "move taken over from a mover that is gone");
     let (context, topic) = (Arc::clone(context), Arc::clone(topic));
     let ended = tokio::spawn(async move { end(&context, &topic, before, id).await });
     match ended.await {
-        // It was rolled back.
-        Ok(Ok(()) | Err(Error::MoveFailed { .. })) => Ok(true),
+        // It was rolled back, or somebody else is at it.
+        Ok(Ok(()) | Err(Error::MoveFailed { .. } | Error::TopicMoving { .. })) => Ok(true),
+        // Nobody is to be told that of a call of his own.
+        Ok(Err(error @ Error::OutcomeUnknown { .. })) => {
+            tracing::warn!(topic = name, %error, "move not ended yet");
+            Ok(false)
+        }
         Ok(Err(error)) => Err(error),
         Err(_) => Err(Error::Closed),
     }
