@@ -185,3 +185,87 @@ async fn who_cancels_and_stands_still_opens_nothing_that_others_have_sealed() {
 async fn who_restores_and_stands_still_opens_nothing_that_others_have_sealed() {
     endings(Ending::Restore).await;
 }
+
+/// A mover that stops at its nth call, while another process wants to move the topic on.
+async fn moved_on_at(nth: usize) -> bool {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path().to_str().unwrap();
+    let stops = Arc::new(Stops::default());
+    let first = open(directory, &stops).await;
+    first.create_topic(topic(directory, "here")).await.unwrap();
+    let second = open(directory, &Arc::new(Stops::default())).await;
+    let mut told = vec![append(&first).await, append(&second).await];
+    stops.stop_at(nth);
+    let moving = spawn_move(&first, topic(directory, "there"));
+    let stopped = until_stopped(&stops, &moving).await;
+    match second.update_topic(topic(directory, "elsewhere")).await {
+        Ok(_) | Err(Error::TopicMoving { .. }) => {}
+        Err(error) => panic!("{nth}: {error:?}"),
+    }
+    stops.go_on();
+    // Nobody has stopped it, so it has moved, or was not begun before the topic was elsewhere.
+    match moving.await.unwrap() {
+        Ok(info) => assert!(info.former.len() == 1 || info.former.len() == 2),
+        Err(Error::TopicMoving { .. }) if nth < 8 => {}
+        Err(error) => panic!("{nth}: {error:?}"),
+    }
+    for store in [first, second] {
+        told.push(append(&store).await);
+        check(&store, &told, &format!("at {nth}")).await;
+        store.close().await.unwrap();
+    }
+    stopped
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_move_that_was_completed_is_told_so_wherever_the_topic_is_by_then() {
+    let mut calls = 0;
+    while moved_on_at(calls).await {
+        calls += 1;
+    }
+    assert!(calls > 15, "{calls}");
+}
+
+/// Whoever began a move is dropped at its nth call.
+async fn dropped_at(nth: usize) -> bool {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path().to_str().unwrap();
+    let stops = Arc::new(Stops::default());
+    let first = open(directory, &stops).await;
+    first.create_topic(topic(directory, "here")).await.unwrap();
+    let mut told = vec![append(&first).await];
+    let second = open(directory, &Arc::new(Stops::default())).await;
+    stops.stop_at(nth);
+    let moving = spawn_move(&first, topic(directory, "there"));
+    let stopped = until_stopped(&stops, &moving).await;
+    moving.abort();
+    drop(moving.await);
+    stops.go_on();
+    told.push(append(&second).await);
+    // What it had begun comes to its end, and the topic can be moved and deleted again.
+    for tries in 0.. {
+        match second.update_topic(topic(directory, "elsewhere")).await {
+            Ok(_) => break,
+            Err(Error::TopicMoving { .. }) if tries < 400 => {}
+            Err(error) => panic!("{nth}: {error:?}"),
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    for store in [&first, &second] {
+        told.push(append(store).await);
+        check(store, &told, &format!("at {nth}")).await;
+    }
+    second.delete_topic("t").await.unwrap();
+    first.close().await.unwrap();
+    second.close().await.unwrap();
+    stopped
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_move_whose_caller_is_dropped_comes_to_its_end() {
+    let mut calls = 0;
+    while dropped_at(calls).await {
+        calls += 1;
+    }
+    assert!(calls > 15, "{calls}");
+}

@@ -64,9 +64,9 @@ async fn update_options(
         .decide(|model| {
             let topic = model
                 .topic(name.as_str())
-                .filter(|topic| topic.placement.storage == placement.storage)
                 .ok_or_else(|| not_found(name.as_str()))?;
-            if topic.moving.is_some() {
+            // It may also have moved since it was looked for.
+            if topic.moving.is_some() || topic.placement.storage != placement.storage {
                 return Err(Error::TopicMoving {
                     topic: name.clone(),
                 });

@@ -66,36 +66,21 @@ pub(crate) async fn move_topic(
     target: Placement,
     options: MoveOptions,
 ) -> Result<Arc<Topic>> {
-    let name = from.topic.clone();
     let from = Place::of(context, from).await?;
     let target = Place::of(context, target).await?;
-    let mover = uuid::Uuid::new_v4();
-    let started = ConfigurationEvent::MoveStarted(MoveStarted {
-        topic: name.clone(),
-        storage: from.placement.storage,
-        target: target.placement.clone(),
-        mover,
-        extra: Extra::new(),
-    });
-    context
-        .decide(|model| {
-            let topic = model
-                .topic(name.as_str())
-                .filter(|topic| topic.placement.storage == from.placement.storage)
-                .ok_or_else(|| not_found(name.as_str()))?;
-            if topic.moving.is_some() {
-                return Err(is_moving(&name));
-            }
-            Ok((started.clone(), ()))
-        })
-        .await?;
-    tracing::info!(topic = %name, to = %target.placement.adapter, "topic moves");
-    let mover = Mover::new(context, (from, target), mover, options);
+    let mover = Mover::new(context, (from, target), uuid::Uuid::new_v4(), options);
+    // Whoever drops this future before the start is known to be recorded leaves no move behind that
+    // nobody is at.
     let task = tokio::spawn(async move {
         let context = Arc::clone(&mover.context);
         // A store that is closed meanwhile waits until the move is rolled back.
         let _pass = context.enter_to("move a topic")?;
-        mover.run().await
+        match start(&mover).await {
+            Ok(()) => mover.run().await,
+            // Where it is recorded after all, it is ended.
+            Err(error @ Error::OutcomeUnknown { .. }) => mover.settle(Err(error)).await,
+            Err(error) => Err(error),
+        }
     });
     match task.await {
         Ok(moved) => moved,
@@ -104,6 +89,37 @@ pub(crate) async fn move_topic(
             Err(_) => Err(Error::Closed),
         },
     }
+}
+
+/// Records that the topic moves.
+async fn start(mover: &Mover) -> Result<()> {
+    let (name, from, target) = (
+        mover.topic(),
+        &mover.from.placement,
+        &mover.target.placement,
+    );
+    let started = ConfigurationEvent::MoveStarted(MoveStarted {
+        topic: name.clone(),
+        storage: from.storage,
+        target: target.clone(),
+        mover: mover.id,
+        extra: Extra::new(),
+    });
+    mover
+        .context
+        .decide(|model| {
+            let topic = model
+                .topic(name.as_str())
+                .ok_or_else(|| not_found(name.as_str()))?;
+            // It may also have moved since it was looked for.
+            if topic.moving.is_some() || topic.placement.storage != from.storage {
+                return Err(is_moving(name));
+            }
+            Ok((started.clone(), ()))
+        })
+        .await?;
+    tracing::info!(topic = %name, to = %target.adapter, "topic moves");
+    Ok(())
 }
 
 /// Stops the move of a topic, whoever is at it: the topic stays where it was.
