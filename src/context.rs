@@ -11,6 +11,7 @@ use crate::{
         Clock, Error, Limits, Options, Placement, Result, StoreId, TopicInfo, TopicStatus,
         secrets::{has_plain_secret, is_reference, mask, mask_options, names_secret},
     },
+    move_topic::MoveWatch,
     registry::Registry,
     repository::EventRepository,
     write_model::{Commit, ConfigurationEvent, Model, Topic, WriteModel},
@@ -32,6 +33,7 @@ pub(crate) struct Context {
     pub(crate) plain_secrets: bool,
     /// For how long a move is left alone whose mover does not say that it is at it.
     pub(crate) move_lease: Duration,
+    pub(crate) watch: MoveWatch,
     /// Permits to hold whole pages of history, of which a page may have 1 MiB and a read holds some.
     pub(crate) history: Arc<Semaphore>,
 }

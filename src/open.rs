@@ -44,6 +44,7 @@ pub(crate) async fn open(config: EventStoreConfig) -> Result<Arc<Context>> {
         read_only,
         plain_secrets,
         move_lease,
+        watch: move_topic::MoveWatch::default(),
         history: Arc::new(Semaphore::new(HISTORY)),
     };
     let begun = begin(&context).await;

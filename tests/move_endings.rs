@@ -9,8 +9,8 @@ mod stops;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use annals::{
-    Append, ConfigurationStream, Error, EventStore, EventStoreConfig, NewEvent, Read,
-    RecordedEvent, TopicConfig, TopicInfo, repository::blob::BlobFactory,
+    Append, Clock, ConfigurationStream, Error, EventStore, EventStoreConfig, NewEvent, Read,
+    RecordedEvent, SystemClock, Timestamp, TopicConfig, TopicInfo, repository::blob::BlobFactory,
 };
 use futures_util::TryStreamExt;
 use stops::{Stops, StopsFactory};
@@ -20,12 +20,27 @@ use uuid::Uuid;
 /// From here on the other mover is stopped: before, it has not begun to copy.
 const FIRST: usize = 12;
 
+/// The clock of a machine that is wrong by so many minutes.
+#[derive(Debug)]
+struct Wrong(i64);
+
+impl Clock for Wrong {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_micros(SystemClock.now().as_micros() + self.0 * 60_000_000)
+    }
+}
+
 async fn open(directory: &str, stops: &Arc<Stops>) -> EventStore {
+    // Nobody is taken over.
+    open_with(directory, stops, Duration::from_secs(60), 0).await
+}
+
+async fn open_with(directory: &str, stops: &Arc<Stops>, lease: Duration, wrong: i64) -> EventStore {
     let stream = ConfigurationStream::blob(format!("file://{directory}/configuration"));
     let factory = StopsFactory::new(Arc::new(BlobFactory::default()), Arc::clone(stops));
     let config = EventStoreConfig::new(stream)
-        // Nobody is taken over.
-        .move_lease(Duration::from_secs(60))
+        .move_lease(lease)
+        .clock(Wrong(wrong))
         .adapter("blob", Arc::new(factory));
     EventStore::open(config).await.unwrap()
 }
@@ -268,4 +283,45 @@ async fn a_move_whose_caller_is_dropped_comes_to_its_end() {
         calls += 1;
     }
     assert!(calls > 15, "{calls}");
+}
+
+/// A mover that is gone at its nth call, whose clock was wrong by so many minutes.
+async fn gone_at(nth: usize, wrong: i64) -> bool {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path().to_str().unwrap();
+    let (stops, never) = (Arc::new(Stops::default()), Arc::new(Stops::default()));
+    let lease = Duration::from_millis(300);
+    let other = open_with(directory, &never, lease, 0).await;
+    other.create_topic(topic(directory, "here")).await.unwrap();
+    let mover = open_with(directory, &stops, lease, wrong).await;
+    let mut told = vec![append(&mover).await, append(&other).await];
+    stops.stop_at(nth);
+    let moving = spawn_move(&mover, topic(directory, "there"));
+    let stopped = until_stopped(&stops, &moving).await;
+    let soon = Duration::from_secs(5);
+    let appended = tokio::time::timeout(soon, append(&other)).await;
+    told.push(appended.unwrap_or_else(|_| panic!("{wrong} min, {nth}: appends go on waiting")));
+    let moved_on = async {
+        while let Err(error) = other.update_topic(topic(directory, "elsewhere")).await {
+            assert!(matches!(error, Error::TopicMoving { .. }), "{error:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let moved_on = tokio::time::timeout(soon, moved_on).await;
+    moved_on.unwrap_or_else(|_| panic!("{wrong} min, {nth}: it moves for ever"));
+    told.push(append(&other).await);
+    check(&other, &told, &format!("at {nth}")).await;
+    other.close().await.unwrap();
+    stopped
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mover_that_is_gone_is_taken_over_whatever_its_clock_has_told() {
+    for wrong in [-10, 10] {
+        let mut calls = 0;
+        while gone_at(calls, wrong).await {
+            calls += 1;
+        }
+        assert!(calls > 15, "{calls}");
+    }
 }

@@ -1,13 +1,18 @@
 //! Moves whose mover is gone: they are finished or rolled back by somebody else.
 
-use std::sync::{Arc, Weak};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Weak},
+    time::{Duration, Instant},
+};
 
+use parking_lot::Mutex;
 use uuid::Uuid;
 
 use super::{Place, mover::Mover};
 use crate::{
     context::Context,
-    models::{Error, MoveOptions, Result},
+    models::{Error, MoveOptions, Position, Result, TopicName},
     write_model::{ConfigurationEvent, Extra, MoveStep, Moving, Topic},
 };
 
@@ -43,16 +48,15 @@ pub(crate) async fn take_over(context: &Arc<Context>, name: &str) -> Result<bool
     if context.read_only {
         return Ok(false);
     }
-    let current = context.write_model.topic(name);
-    if !is_left(context, current.as_deref()) {
+    let Some(current) = context.write_model.topic(name) else {
+        return Ok(false);
+    };
+    if !is_left(context, &current) {
         return Ok(false);
     }
     // Its mover may have said since that it is at it.
     let model = context.write_model.refresh().await?;
-    let Some(topic) = model
-        .topic(name)
-        .filter(|topic| is_left(context, Some(topic)))
-    else {
+    let Some(topic) = model.topic(name).filter(|topic| is_left(context, topic)) else {
         return Ok(false);
     };
     let Some(before) = topic.moving.clone() else {
@@ -154,8 +158,41 @@ async fn abort(
     Ok(())
 }
 
+/// When each topic that moves was first seen to do so since its mover has said last that it is at it.
+///
+/// The clock of who said it may be wrong, and so may ours: that nothing was said for long is known
+/// without them, too.
+#[derive(Debug, Default)]
+pub(crate) struct MoveWatch(Mutex<HashMap<TopicName, (Position, Instant)>>);
+
+impl MoveWatch {
+    /// For how long the mover is known here to have said nothing.
+    fn silence(&self, name: &TopicName, renewed: Position) -> Duration {
+        let mut seen = self.0.lock();
+        let seen = seen
+            .entry(name.clone())
+            .and_modify(|seen| {
+                if seen.0 < renewed {
+                    *seen = (renewed, Instant::now());
+                }
+            })
+            .or_insert_with(|| (renewed, Instant::now()));
+        seen.1.elapsed()
+    }
+
+    fn forget(&self, name: &str) {
+        self.0.lock().remove(name);
+    }
+}
+
 /// Whether the topic moves, and its mover has not said for too long that it is at it.
-fn is_left(context: &Context, topic: Option<&Topic>) -> bool {
-    let moving = topic.and_then(|topic| topic.moving.as_ref());
-    moving.is_some_and(|moving| moving.renewed_at.until(context.clock.now()) > context.move_lease)
+fn is_left(context: &Context, topic: &Topic) -> bool {
+    let name = &topic.placement.topic;
+    let Some(moving) = &topic.moving else {
+        context.watch.forget(name.as_str());
+        return false;
+    };
+    let silence = context.watch.silence(name, moving.renewed);
+    let told = moving.renewed_at.until(context.clock.now());
+    told.max(silence) > context.move_lease
 }

@@ -60,6 +60,8 @@ pub(crate) struct Moving {
     pub(crate) mover: Uuid,
     /// When he said so last.
     pub(crate) renewed_at: Timestamp,
+    /// By which event he said so.
+    pub(crate) renewed: Position,
     /// How far he was then.
     pub(crate) copied: Position,
     /// By which event the old placement is sealed, or is about to be.
@@ -301,6 +303,7 @@ impl Model {
             target: started.target,
             mover: started.mover,
             renewed_at: event.recorded_at,
+            renewed: event.position,
             copied: Position::START,
             sealing: None,
         });
@@ -323,6 +326,7 @@ impl Model {
         let moving = changed.moving.as_mut()?;
         moving.mover = step.mover;
         moving.renewed_at = event.recorded_at;
+        moving.renewed = event.position;
         moving.copied = step.copied;
         change(&mut changed)?;
         *topic = Arc::new(changed);
