@@ -325,3 +325,83 @@ async fn a_mover_that_is_gone_is_taken_over_whatever_its_clock_has_told() {
         assert!(calls > 15, "{calls}");
     }
 }
+
+/// A mover that stops at its nth call, and one that takes over and stops at its `other_nth`, until a
+/// third has gone on; then both of them do.
+async fn taken_over_twice(nth: usize, other_nth: usize) -> (bool, bool) {
+    let name = format!("{nth}, {other_nth}");
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path().to_str().unwrap();
+    let stops = [Arc::new(Stops::default()), Arc::new(Stops::default())];
+    let lease = Duration::from_millis(100);
+    let first = open_with(directory, &stops[0], lease, 0).await;
+    first.create_topic(topic(directory, "here")).await.unwrap();
+    let second = open_with(directory, &stops[1], lease, 0).await;
+    let third = open_with(directory, &Arc::new(Stops::default()), lease, 0).await;
+    let mut told = Vec::new();
+    for store in [&first, &second, &third] {
+        told.push(append(store).await);
+    }
+    stops[0].stop_at(nth);
+    let moving = spawn_move(&first, topic(directory, "there"));
+    let stopped = until_stopped(&stops[0], &moving).await;
+    tokio::time::sleep(lease).await;
+    stops[1].stop_at(other_nth);
+    let writing = tokio::spawn({
+        let second = second.clone();
+        async move {
+            let told = append(&second).await;
+            let moved = second.update_topic(topic_elsewhere(&second).await).await;
+            (told, moved)
+        }
+    });
+    let other_stopped = until_stopped(&stops[1], &writing).await;
+    let appended = tokio::time::timeout(Duration::from_secs(10), append(&third)).await;
+    told.push(appended.unwrap_or_else(|_| panic!("{name}: appends go on waiting")));
+    stops[1].go_on();
+    stops[0].go_on();
+    let (one, moved) = writing.await.unwrap();
+    told.push(one);
+    for outcome in [moved, moving.await.unwrap()] {
+        match outcome {
+            Ok(_) | Err(Error::MoveFailed { .. } | Error::TopicMoving { .. }) => {}
+            Err(error) => panic!("{name}: {error:?}"),
+        }
+    }
+    for store in [&first, &second, &third] {
+        told.push(append(store).await);
+    }
+    for store in [first, second, third] {
+        check(&store, &told, &name).await;
+        store.close().await.unwrap();
+    }
+    (stopped, other_stopped)
+}
+
+async fn topic_elsewhere(store: &EventStore) -> TopicConfig {
+    let here = store.get_topic("t").await.unwrap().placement.connection;
+    let (directory, _) = here.rsplit_once('/').unwrap();
+    TopicConfig::blob("t", format!("{directory}/elsewhere"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_takes_over_and_stands_still_does_no_harm_either() {
+    let mut calls = 0;
+    for nth in (2..).step_by(4) {
+        let (mut all, mut other_nth) = (false, 0);
+        loop {
+            let (stopped, other_stopped) = taken_over_twice(nth, other_nth).await;
+            all |= stopped;
+            calls += 1;
+            other_nth += 3 + nth % 3;
+            if !stopped || !other_stopped {
+                break;
+            }
+        }
+        if !all {
+            break;
+        }
+    }
+    println!("{calls} places");
+    assert!(calls > 20, "{calls}");
+}
