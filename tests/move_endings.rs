@@ -1,7 +1,7 @@
 //! Who ends a move, or brings a topic back, and stands still before the last of it is done: meanwhile
 //! others move the topic, and what is appended then is not lost.
 
-#![cfg(feature = "blob")]
+#![cfg(all(feature = "blob", feature = "file"))]
 #![cfg(test)]
 
 mod stops;
@@ -10,7 +10,8 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use annals::{
     Append, Clock, ConfigurationStream, Error, EventStore, EventStoreConfig, NewEvent, Read,
-    RecordedEvent, SystemClock, Timestamp, TopicConfig, TopicInfo, repository::blob::BlobFactory,
+    RecordedEvent, SystemClock, Timestamp, TopicConfig, TopicInfo,
+    repository::{blob::BlobFactory, file::FileFactory},
 };
 use futures_util::TryStreamExt;
 use stops::{Stops, StopsFactory};
@@ -38,10 +39,12 @@ async fn open(directory: &str, stops: &Arc<Stops>) -> EventStore {
 async fn open_with(directory: &str, stops: &Arc<Stops>, lease: Duration, wrong: i64) -> EventStore {
     let stream = ConfigurationStream::blob(format!("file://{directory}/configuration"));
     let factory = StopsFactory::new(Arc::new(BlobFactory::default()), Arc::clone(stops));
+    let files = StopsFactory::new(Arc::new(FileFactory), Arc::clone(stops));
     let config = EventStoreConfig::new(stream)
         .move_lease(lease)
         .clock(Wrong(wrong))
-        .adapter("blob", Arc::new(factory));
+        .adapter("blob", Arc::new(factory))
+        .adapter("file", Arc::new(files));
     EventStore::open(config).await.unwrap()
 }
 
@@ -404,4 +407,51 @@ async fn who_takes_over_and_stands_still_does_no_harm_either() {
     }
     println!("{calls} places");
     assert!(calls > 20, "{calls}");
+}
+
+/// One that changes the options of a topic and stops at its nth call, while the topic moves and what it
+/// has left is removed; a third has not heard of either when it appends.
+async fn options_at(nth: usize) -> bool {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path().to_str().unwrap();
+    let stops = Arc::new(Stops::default());
+    let files = || TopicConfig::file("t", format!("{directory}/files"));
+    let first = open(directory, &stops).await;
+    first.create_topic(files()).await.unwrap();
+    let second = open(directory, &Arc::new(Stops::default())).await;
+    let third = open(directory, &Arc::new(Stops::default())).await;
+    let mut told = Vec::new();
+    for store in [&first, &second, &third] {
+        told.push(append(store).await);
+    }
+    stops.stop_at(nth);
+    let changing = spawn_move(&first, files().option("sync", "never"));
+    let stopped = until_stopped(&stops, &changing).await;
+    let moved = second.update_topic(topic(directory, "there")).await;
+    moved.unwrap();
+    second.remove_former("t").await.unwrap();
+    // It stands still again behind the call that it has begun.
+    stops.go_on_to(0);
+    until_stopped(&stops, &changing).await;
+    told.push(append(&third).await);
+    stops.go_on();
+    match changing.await.unwrap() {
+        Ok(_) | Err(Error::TopicMoving { .. } | Error::TopicNotFound { .. }) => {}
+        Err(error) => panic!("{nth}: {error:?}"),
+    }
+    for store in [first, second, third] {
+        told.push(append(&store).await);
+        check(&store, &told, &format!("options at {nth}")).await;
+        store.close().await.unwrap();
+    }
+    stopped
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_of_options_brings_no_storage_back_that_was_removed() {
+    let mut calls = 0;
+    while options_at(calls).await {
+        calls += 1;
+    }
+    assert!(calls > 4, "{calls}");
 }
