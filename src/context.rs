@@ -11,10 +11,9 @@ use crate::{
         Clock, Error, Limits, Options, Placement, Result, StoreId, TopicInfo, TopicStatus,
         secrets::{has_plain_secret, is_reference, mask, mask_options, names_secret},
     },
-    move_topic::MoveWatch,
     registry::Registry,
     repository::EventRepository,
-    write_model::{Commit, ConfigurationEvent, Model, Topic, WriteModel},
+    write_model::{Commit, ConfigurationEvent, Model, MoveWatch, Topic, WriteModel},
 };
 
 /// How often a decision is made anew because others were faster. Each time, somebody else has

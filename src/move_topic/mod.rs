@@ -19,7 +19,7 @@ mod wait;
 use std::{sync::Arc, time::Duration};
 
 pub(crate) use mover::remove_former;
-pub(crate) use takeover::{MoveWatch, recover, take_over};
+pub(crate) use takeover::{recover, take_over};
 pub(crate) use wait::reroute;
 
 use crate::{

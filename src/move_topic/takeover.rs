@@ -1,18 +1,13 @@
 //! Moves whose mover is gone: they are finished or rolled back by somebody else.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Weak},
-    time::{Duration, Instant},
-};
+use std::sync::{Arc, Weak};
 
-use parking_lot::Mutex;
 use uuid::Uuid;
 
 use super::{Place, mover::Mover};
 use crate::{
     context::Context,
-    models::{Error, MoveOptions, Position, Result, TopicName},
+    models::{Error, MoveOptions, Result},
     write_model::{ConfigurationEvent, Extra, MoveStep, Moving, Topic},
 };
 
@@ -156,33 +151,6 @@ async fn abort(
     let (since, _) = decided.await?;
     super::clear(context, &topic.placement, &moving.target, since).await;
     Ok(())
-}
-
-/// When each topic that moves was first seen to do so since its mover has said last that it is at it.
-///
-/// The clock of who said it may be wrong, and so may ours: that nothing was said for long is known
-/// without them, too.
-#[derive(Debug, Default)]
-pub(crate) struct MoveWatch(Mutex<HashMap<TopicName, (Position, Instant)>>);
-
-impl MoveWatch {
-    /// For how long the mover is known here to have said nothing.
-    fn silence(&self, name: &TopicName, renewed: Position) -> Duration {
-        let mut seen = self.0.lock();
-        let seen = seen
-            .entry(name.clone())
-            .and_modify(|seen| {
-                if seen.0 < renewed {
-                    *seen = (renewed, Instant::now());
-                }
-            })
-            .or_insert_with(|| (renewed, Instant::now()));
-        seen.1.elapsed()
-    }
-
-    fn forget(&self, name: &str) {
-        self.0.lock().remove(name);
-    }
 }
 
 /// Whether the topic moves, and its mover has not said for too long that it is at it.
