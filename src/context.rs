@@ -13,7 +13,7 @@ use crate::{
     },
     registry::Registry,
     repository::EventRepository,
-    write_model::{Commit, ConfigurationEvent, Model, Topic, WriteModel},
+    write_model::{Commit, ConfigurationEvent, Model, MoveWatch, Topic, WriteModel},
 };
 
 /// How often a decision is made anew because others were faster. Each time, somebody else has
@@ -32,6 +32,7 @@ pub(crate) struct Context {
     pub(crate) plain_secrets: bool,
     /// For how long a move is left alone whose mover does not say that it is at it.
     pub(crate) move_lease: Duration,
+    pub(crate) watch: MoveWatch,
     /// Permits to hold whole pages of history, of which a page may have 1 MiB and a read holds some.
     pub(crate) history: Arc<Semaphore>,
 }

@@ -11,7 +11,7 @@ use crate::{
     models::{Error, Result, StoreId},
     move_topic,
     registry::Registry,
-    write_model::{ConfigurationEvent, Extra, StoreCreated, WriteModel},
+    write_model::{ConfigurationEvent, Extra, MoveWatch, StoreCreated, WriteModel},
 };
 
 /// How many subscriptions of a store may hold whole pages of history at a time.
@@ -44,6 +44,7 @@ pub(crate) async fn open(config: EventStoreConfig) -> Result<Arc<Context>> {
         read_only,
         plain_secrets,
         move_lease,
+        watch: MoveWatch::default(),
         history: Arc::new(Semaphore::new(HISTORY)),
     };
     let begun = begin(&context).await;

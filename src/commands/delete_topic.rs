@@ -20,15 +20,11 @@ pub(crate) async fn delete_topic(context: &Context, name: &str) -> Result<()> {
         let placement = topic.placement.clone();
         Ok((
             ConfigurationEvent::TopicDeleted(TopicNamed::of(&placement)),
-            placement,
+            (placement, model.next()),
         ))
     });
-    let (placement, model) = decided.await?;
-    // It may have been restored since.
-    if model.rests_in(&placement) {
-        return Ok(());
-    }
-    if let Err(error) = seal(context, &placement, model.position).await {
+    let ((placement, since), _) = decided.await?;
+    if let Err(error) = seal(context, &placement, since).await {
         // It is deleted all the same. Where the repository is down, nobody appends to it either.
         tracing::warn!(topic = name, %error, "deleted topic not sealed");
     }

@@ -11,7 +11,7 @@ use crate::{
 
 pub(crate) async fn restore_topic(context: &Context, name: &str) -> Result<TopicInfo> {
     let _pass = context.enter_to("restore a topic")?;
-    let ((), model) = context
+    let ((placement, since), model) = context
         .decide(|model| {
             if let Some(topic) = model.topic(name) {
                 return Err(Error::TopicAlreadyExists {
@@ -21,19 +21,17 @@ pub(crate) async fn restore_topic(context: &Context, name: &str) -> Result<Topic
             let topic = model.deleted(name).last().ok_or_else(|| not_found(name))?;
             Ok((
                 ConfigurationEvent::TopicRestored(TopicNamed::of(&topic.placement)),
-                (),
+                (topic.placement.clone(), model.next()),
             ))
         })
         .await?;
-    let topic = model.topic(name).ok_or_else(|| not_found(name))?;
-    let unsealed = match context.registry.get(&topic.placement).await {
-        // It may be moving already.
-        _ if topic.moving.is_some() => Ok(()),
-        Ok(repository) => repository.unseal(&topic.placement, model.position).await,
+    let unsealed = match context.registry.get(&placement).await {
+        Ok(repository) => repository.unseal(&placement, since).await,
         Err(error) => Err(error),
     };
     if let Err(error) = unsealed {
         tracing::warn!(topic = name, %error, "restored topic not unsealed yet");
     }
+    let topic = model.topic(name).ok_or_else(|| not_found(name))?;
     Ok(info(topic, TopicStatus::Active))
 }

@@ -60,13 +60,13 @@ async fn update_options(
 ) -> Result<TopicInfo> {
     let name = &placement.topic;
     route.repository.prepare(&placement).await?;
-    let ((), model) = context
+    let decided = context
         .decide(|model| {
             let topic = model
                 .topic(name.as_str())
-                .filter(|topic| topic.placement.storage == placement.storage)
                 .ok_or_else(|| not_found(name.as_str()))?;
-            if topic.moving.is_some() {
+            // It may also have moved since it was looked for.
+            if topic.moving.is_some() || topic.placement.storage != placement.storage {
                 return Err(Error::TopicMoving {
                     topic: name.clone(),
                 });
@@ -80,7 +80,12 @@ async fn update_options(
             };
             Ok((ConfigurationEvent::TopicUpdated(updated), ()))
         })
-        .await?;
+        .await;
+    if decided.is_err() && !context.write_model.current().uses(placement.storage) {
+        // It was removed while this stood still, and may have been made anew: nobody is to find it.
+        route.repository.remove(placement.storage).await?;
+    }
+    let ((), model) = decided?;
     let topic = model
         .topic(name.as_str())
         .ok_or_else(|| not_found(name.as_str()))?;

@@ -117,6 +117,8 @@ impl<'a> Copying<'a> {
         while let Some(page) = next {
             let events = page?.events;
             self.check_open()?;
+            // Where nothing ever waits, it is still to be heard that somebody is at it.
+            tokio::task::consume_budget().await;
             let before = self.source.clone();
             for event in &events {
                 if !self.source.add(event) {
@@ -158,6 +160,9 @@ impl<'a> Copying<'a> {
                 Ok(()) => {}
                 Err(error) => retry.after(error).await?,
             }
+            if self.target.at > before {
+                retry = Retry::new(self);
+            }
         }
         if self.target.value() == self.source.value() {
             Ok(())
@@ -184,6 +189,7 @@ impl<'a> Copying<'a> {
         let mut pages = repository.read(placement, plan);
         while let Some(page) = pages.next().await {
             self.check_open()?;
+            tokio::task::consume_budget().await;
             for event in &page?.events {
                 if !self.target.add(event) {
                     let expected = self.target.at.next();

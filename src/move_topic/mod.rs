@@ -26,7 +26,7 @@ use crate::{
     context::{Context, not_found},
     models::{Error, MoveOptions, Placement, Result, TopicName},
     repository::EventRepository,
-    write_model::{ConfigurationEvent, Extra, Model, MoveAborted, MoveStarted, Topic},
+    write_model::{ConfigurationEvent, Extra, MoveAborted, MoveStarted, Topic},
 };
 use mover::Mover;
 
@@ -66,36 +66,21 @@ pub(crate) async fn move_topic(
     target: Placement,
     options: MoveOptions,
 ) -> Result<Arc<Topic>> {
-    let name = from.topic.clone();
     let from = Place::of(context, from).await?;
     let target = Place::of(context, target).await?;
-    let mover = uuid::Uuid::new_v4();
-    let started = ConfigurationEvent::MoveStarted(MoveStarted {
-        topic: name.clone(),
-        storage: from.placement.storage,
-        target: target.placement.clone(),
-        mover,
-        extra: Extra::new(),
-    });
-    context
-        .decide(|model| {
-            let topic = model
-                .topic(name.as_str())
-                .filter(|topic| topic.placement.storage == from.placement.storage)
-                .ok_or_else(|| not_found(name.as_str()))?;
-            if topic.moving.is_some() {
-                return Err(is_moving(&name));
-            }
-            Ok((started.clone(), ()))
-        })
-        .await?;
-    tracing::info!(topic = %name, to = %target.placement.adapter, "topic moves");
-    let mover = Mover::new(context, (from, target), mover, options);
+    let mover = Mover::new(context, (from, target), uuid::Uuid::new_v4(), options);
+    // Whoever drops this future before the start is known to be recorded leaves no move behind that
+    // nobody is at.
     let task = tokio::spawn(async move {
         let context = Arc::clone(&mover.context);
         // A store that is closed meanwhile waits until the move is rolled back.
         let _pass = context.enter_to("move a topic")?;
-        mover.run().await
+        match start(&mover).await {
+            Ok(()) => mover.run().await,
+            // Where it is recorded after all, it is ended.
+            Err(error @ Error::OutcomeUnknown { .. }) => mover.settle(Err(error)).await,
+            Err(error) => Err(error),
+        }
     });
     match task.await {
         Ok(moved) => moved,
@@ -104,6 +89,37 @@ pub(crate) async fn move_topic(
             Err(_) => Err(Error::Closed),
         },
     }
+}
+
+/// Records that the topic moves.
+async fn start(mover: &Mover) -> Result<()> {
+    let (name, from, target) = (
+        mover.topic(),
+        &mover.from.placement,
+        &mover.target.placement,
+    );
+    let started = ConfigurationEvent::MoveStarted(MoveStarted {
+        topic: name.clone(),
+        storage: from.storage,
+        target: target.clone(),
+        mover: mover.id,
+        extra: Extra::new(),
+    });
+    mover
+        .context
+        .decide(|model| {
+            let topic = model
+                .topic(name.as_str())
+                .ok_or_else(|| not_found(name.as_str()))?;
+            // It may also have moved since it was looked for.
+            if topic.moving.is_some() || topic.placement.storage != from.storage {
+                return Err(is_moving(name));
+            }
+            Ok((started.clone(), ()))
+        })
+        .await?;
+    tracing::info!(topic = %name, to = %target.adapter, "topic moves");
+    Ok(())
 }
 
 /// Stops the move of a topic, whoever is at it: the topic stays where it was.
@@ -121,24 +137,25 @@ pub(crate) async fn cancel_move(context: &Arc<Context>, name: &TopicName) -> Res
             reason: "it was cancelled".to_owned(),
             extra: Extra::new(),
         };
-        let places = (topic.placement.clone(), moving.target);
-        Ok((ConfigurationEvent::MoveAborted(event), places))
+        let decided = (topic.placement.clone(), moving.target, model.next());
+        Ok((ConfigurationEvent::MoveAborted(event), decided))
     });
-    let ((from, target), model) = aborted.await?;
-    clear(context, &from, &target, &model).await;
+    let ((from, target, since), _) = aborted.await?;
+    clear(context, &from, &target, since).await;
     Ok(())
 }
 
 /// After a move was aborted: opens the old placement again, and removes the new one. Where that
 /// fails, whoever appends opens it, and `sweep` removes what is left.
-///
-/// `model` may have been read long after the move was aborted. By then the topic may be moving anew,
-/// or be elsewhere, and its old placement is not to be opened.
-async fn clear(context: &Context, from: &Placement, target: &Placement, model: &Model) {
+async fn clear(
+    context: &Context,
+    from: &Placement,
+    target: &Placement,
+    since: crate::models::Position,
+) {
     let topic = &from.topic;
     let unsealed = match context.registry.get(from).await {
-        _ if !model.rests_in(from) => Ok(()),
-        Ok(repository) => repository.unseal(from, model.position).await,
+        Ok(repository) => repository.unseal(from, since).await,
         Err(error) => Err(error),
     };
     if let Err(error) = unsealed {

@@ -186,9 +186,14 @@ impl Mover {
     }
 
     fn standing(&self, model: &Model) -> Standing {
+        let target = self.target.placement.storage;
         match model.topic(self.topic().as_str()) {
             _ if self.moving(model).is_ok() => Standing::Ours,
-            Some(topic) if topic.placement.storage == self.target.placement.storage => {
+            // It may have moved on since.
+            Some(topic)
+                if topic.placement.storage == target
+                    || topic.former.iter().any(|one| one.storage == target) =>
+            {
                 Standing::Completed(Arc::clone(topic))
             }
             _ => Standing::Lost,
@@ -196,7 +201,7 @@ impl Mover {
     }
 
     /// Ends the move: it has become what the configuration says, whatever was heard of the last step.
-    async fn settle(&self, moved: Result<()>) -> Result<Arc<Topic>> {
+    pub(super) async fn settle(&self, moved: Result<()>) -> Result<Arc<Topic>> {
         let (reason, failure) = match moved {
             Ok(()) => (String::new(), None),
             Err(error) => (error.to_string(), Some(error)),
@@ -220,17 +225,30 @@ impl Mover {
                 Err(error) => {
                     // The next one who opens the store, or appends to the topic, rolls it back.
                     tracing::warn!(topic = %self.topic(), %error, "move not rolled back yet");
-                    break;
+                    return Err(match error {
+                        Error::Closed => error,
+                        error => Error::OutcomeUnknown {
+                            reason: format!(
+                                "whether topic {} has moved is not known ({reason}); its configuration will tell",
+                                self.topic()
+                            ),
+                            source: Some(Box::new(error)),
+                        },
+                    });
                 }
             }
         }
+        let Some(failure) = failure else {
+            // It has moved, and was deleted since.
+            return Err(not_found(self.topic().as_str()));
+        };
         tracing::warn!(topic = %self.topic(), reason, "topic did not move");
         Err(match failure {
-            Some(error @ (Error::MoveFailed { .. } | Error::Closed)) => error,
-            failure => Error::MoveFailed {
+            error @ (Error::MoveFailed { .. } | Error::Closed) => error,
+            error => Error::MoveFailed {
                 topic: self.topic().clone(),
                 reason,
-                source: failure.map(|error| Box::new(error) as _),
+                source: Some(Box::new(error)),
             },
         })
     }
@@ -250,15 +268,16 @@ impl Mover {
                 reason: reason.to_owned(),
                 extra: Extra::new(),
             };
-            Ok((ConfigurationEvent::MoveAborted(event), ()))
+            Ok((ConfigurationEvent::MoveAborted(event), model.next()))
         });
         match aborted.await {
-            Ok(((), model)) => {
+            Ok((since, _)) => {
                 let (from, target) = (&self.from.placement, &self.target.placement);
-                clear(&self.context, from, target, &model).await;
+                clear(&self.context, from, target, since).await;
                 Ok(Standing::Ours)
             }
-            Err(Error::MoveFailed { .. }) => Ok(Standing::Lost),
+            // What was heard to have failed may have been recorded after all.
+            Err(Error::MoveFailed { .. }) => Ok(self.standing(&self.context.write_model.current())),
             Err(error) => Err(error),
         }
     }

@@ -43,16 +43,15 @@ pub(crate) async fn take_over(context: &Arc<Context>, name: &str) -> Result<bool
     if context.read_only {
         return Ok(false);
     }
-    let current = context.write_model.topic(name);
-    if !is_left(context, current.as_deref()) {
+    let Some(current) = context.write_model.topic(name) else {
+        return Ok(false);
+    };
+    if !is_left(context, &current) {
         return Ok(false);
     }
     // Its mover may have said since that it is at it.
     let model = context.write_model.refresh().await?;
-    let Some(topic) = model
-        .topic(name)
-        .filter(|topic| is_left(context, Some(topic)))
-    else {
+    let Some(topic) = model.topic(name).filter(|topic| is_left(context, topic)) else {
         return Ok(false);
     };
     let Some(before) = topic.moving.clone() else {
@@ -80,14 +79,24 @@ pub(crate) async fn take_over(context: &Arc<Context>, name: &str) -> Result<bool
         Ok(_) => {}
         // Somebody else was faster.
         Err(Error::TopicNotFound { .. }) => return Ok(false),
+        // It is left again soon, if it was taken over.
+        Err(error @ Error::OutcomeUnknown { .. }) => {
+            tracing::warn!(topic = name, %error, "move not taken over yet");
+            return Ok(false);
+        }
         Err(error) => return Err(error),
     }
     tracing::info!(topic = name, "move taken over from a mover that is gone");
     let (context, topic) = (Arc::clone(context), Arc::clone(topic));
     let ended = tokio::spawn(async move { end(&context, &topic, before, id).await });
     match ended.await {
-        // It was rolled back.
-        Ok(Ok(()) | Err(Error::MoveFailed { .. })) => Ok(true),
+        // It was rolled back, or somebody else is at it.
+        Ok(Ok(()) | Err(Error::MoveFailed { .. } | Error::TopicMoving { .. })) => Ok(true),
+        // Nobody is to be told that of a call of his own.
+        Ok(Err(error @ Error::OutcomeUnknown { .. })) => {
+            tracing::warn!(topic = name, %error, "move not ended yet");
+            Ok(false)
+        }
         Ok(Err(error)) => Err(error),
         Err(_) => Err(Error::Closed),
     }
@@ -134,18 +143,24 @@ async fn abort(
             .and_then(|topic| topic.moving.as_ref())
             .is_some_and(|moving| moving.mover == id);
         if ours {
-            Ok((event.clone(), ()))
+            Ok((event.clone(), model.next()))
         } else {
             Err(super::is_moving(&topic.placement.topic))
         }
     });
-    let ((), model) = decided.await?;
-    super::clear(context, &topic.placement, &moving.target, &model).await;
+    let (since, _) = decided.await?;
+    super::clear(context, &topic.placement, &moving.target, since).await;
     Ok(())
 }
 
 /// Whether the topic moves, and its mover has not said for too long that it is at it.
-fn is_left(context: &Context, topic: Option<&Topic>) -> bool {
-    let moving = topic.and_then(|topic| topic.moving.as_ref());
-    moving.is_some_and(|moving| moving.renewed_at.until(context.clock.now()) > context.move_lease)
+fn is_left(context: &Context, topic: &Topic) -> bool {
+    let name = &topic.placement.topic;
+    let Some(moving) = &topic.moving else {
+        context.watch.forget(name.as_str());
+        return false;
+    };
+    let silence = context.watch.silence(name, moving.renewed);
+    let told = moving.renewed_at.until(context.clock.now());
+    told.max(silence) > context.move_lease
 }

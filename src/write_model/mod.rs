@@ -6,6 +6,7 @@
 mod events;
 mod fold;
 mod follow;
+mod silence;
 
 use std::sync::Arc;
 
@@ -20,6 +21,7 @@ pub(crate) use events::{
 };
 pub(crate) use fold::{Model, Moving, Topic};
 pub(crate) use follow::Following;
+pub(crate) use silence::MoveWatch;
 
 use crate::{
     models::{

@@ -46,7 +46,12 @@ impl Stops {
     }
 
     pub(crate) fn go_on(&self) {
-        self.left.store(NEVER, Ordering::SeqCst);
+        self.go_on_to(NEVER);
+    }
+
+    /// What has stopped goes on until so many calls have begun, or ended.
+    pub(crate) fn go_on_to(&self, nth: usize) {
+        self.left.store(nth, Ordering::SeqCst);
         self.stopped.send_replace(false);
     }
 

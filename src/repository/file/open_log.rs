@@ -24,7 +24,7 @@ use super::{
     shared::Shared,
     writer::Writer,
 };
-use crate::models::{Error, Placement, Position, Result, StorageId};
+use crate::models::{Error, Placement, Position, Result, StorageId, Timestamp};
 
 /// The place of one topic among those that are open.
 #[derive(Debug, Default)]
@@ -35,6 +35,13 @@ pub(super) struct LogCell {
 }
 
 impl LogCell {
+    fn removed() -> Self {
+        Self {
+            log: OnceLock::new(),
+            changing: Mutex::new(true),
+        }
+    }
+
     /// The topic, where it is open.
     pub(super) fn get(&self) -> Option<Arc<Log>> {
         self.log.get().cloned()
@@ -88,8 +95,29 @@ impl Shared {
         let path = layout::storage_path(&self.directory, storage);
         layout::erase_storage(&self.directory, storage)
             .map_err(|error| self.files.failed("erase", &path, error))?;
-        self.logs.lock().remove(&storage);
+        // What is left tells a late call that the storage was removed, so that it does not make it anew.
+        self.logs
+            .lock()
+            .insert(storage, Arc::new(LogCell::removed()));
         Ok(())
+    }
+
+    /// Makes the storage of a placement, if it is not there and never was removed. Blocks.
+    pub(super) fn make(&self, placement: &Placement, now: Timestamp) -> Result<()> {
+        let path = layout::storage_path(&self.directory, placement.storage);
+        let cell = self.cell(placement.storage);
+        let removed = cell.changing.lock();
+        if *removed {
+            return Err(Error::TopicNotFound {
+                topic: placement.topic.to_string(),
+            });
+        }
+        let _one = self.making.lock();
+        if path.is_dir() {
+            return Ok(());
+        }
+        layout::make_storage(&self.directory, placement, now)
+            .map_err(|error| self.files.failed("make", &path, error))
     }
 
     fn open_log(&self, placement: &Placement) -> Result<Arc<Log>> {

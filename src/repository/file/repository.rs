@@ -141,16 +141,7 @@ impl EventRepository for FileRepository {
             placement.clone(),
             self.clock.now(),
         );
-        unblock(move || {
-            let path = layout::storage_path(&shared.directory, wanted.storage);
-            let _one = shared.making.lock();
-            if path.is_dir() {
-                return Ok(());
-            }
-            layout::make_storage(&shared.directory, &wanted, now)
-                .map_err(|error| shared.files.failed("make", &path, error))
-        })
-        .await?;
+        unblock(move || shared.make(&wanted, now)).await?;
         let log = self.log(placement).await?;
         *log.writer()?.options.lock() = options;
         Ok(())

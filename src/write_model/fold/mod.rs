@@ -60,6 +60,8 @@ pub(crate) struct Moving {
     pub(crate) mover: Uuid,
     /// When he said so last.
     pub(crate) renewed_at: Timestamp,
+    /// By which event he said so.
+    pub(crate) renewed: Position,
     /// How far he was then.
     pub(crate) copied: Position,
     /// By which event the old placement is sealed, or is about to be.
@@ -100,16 +102,16 @@ impl Topic {
 }
 
 impl Model {
+    /// Where an event is recorded that is decided on this model: a decision is committed only where
+    /// nothing has come in between. The model after it may know of more, so its position is none by
+    /// which a seal was decided.
+    pub(crate) fn next(&self) -> Position {
+        self.position.next()
+    }
+
     /// The topic of this name that is in use.
     pub(crate) fn topic(&self, name: &str) -> Option<&Arc<Topic>> {
         self.topics.get(name)
-    }
-
-    /// Whether a topic is in use in this placement, and does not move.
-    pub(crate) fn rests_in(&self, placement: &Placement) -> bool {
-        self.topic(placement.topic.as_str()).is_some_and(|topic| {
-            topic.placement.storage == placement.storage && topic.moving.is_none()
-        })
     }
 
     /// The topics of this name that were deleted, those deleted last at the end.
@@ -301,6 +303,7 @@ impl Model {
             target: started.target,
             mover: started.mover,
             renewed_at: event.recorded_at,
+            renewed: event.position,
             copied: Position::START,
             sealing: None,
         });
@@ -323,6 +326,7 @@ impl Model {
         let moving = changed.moving.as_mut()?;
         moving.mover = step.mover;
         moving.renewed_at = event.recorded_at;
+        moving.renewed = event.position;
         moving.copied = step.copied;
         change(&mut changed)?;
         *topic = Arc::new(changed);
