@@ -53,6 +53,7 @@ mod request;
 mod segment;
 mod shared;
 mod slot;
+mod slots;
 mod streams;
 mod tail;
 mod topic;
