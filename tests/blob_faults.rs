@@ -401,6 +401,34 @@ async fn a_slot_that_was_read_late_is_no_proof_that_the_next_is_free() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_two_that_make_a_storage_one_finds_what_the_other_has_put_since() {
+    let inner: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let slow = Watched::new(Arc::clone(&inner));
+    // It has seen no manifest, and is slow to see what else there is.
+    let asked = Arc::new(AtomicU64::new(0));
+    let ask = Arc::clone(&asked);
+    slow.set_faults(move |request, key| {
+        let all = request == Request::List && key.parts().nth_back(1)?.as_ref() == "topics";
+        all.then(|| {
+            ask.fetch_add(1, Ordering::Relaxed);
+            Fault::Slow(Duration::from_secs(1))
+        })
+    });
+    let late = tokio::spawn(async move { open(&slow).await });
+    while asked.load(Ordering::Relaxed) == 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let first = open(&Watched::new(inner)).await.unwrap();
+    first.create_topic(topic("t")).await.unwrap();
+    assert!(!late.is_finished());
+    let late = late.await.unwrap().unwrap();
+    assert_eq!(late.list_topics().await.unwrap().len(), 1);
+    for store in [first, late] {
+        store.close().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_process_that_stood_still_before_it_collects_deletes_nothing_that_is_needed() {
     let inner: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
     let slow = Watched::new(Arc::clone(&inner));

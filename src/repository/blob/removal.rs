@@ -64,8 +64,16 @@ pub(super) async fn make(core: &Core, placement: &Placement) -> Result<(), Failu
         .iter()
         .find(|one| !one.location.prefix_matches(&core.keys.manifests()))
     {
-        let reason = "there is a log or a segment, and no manifest";
-        return Err(Failure::corrupt(&one.location, reason));
+        // Another process may have made the first manifest since we looked, and gone on from it.
+        if objects
+            .list(&core.keys.manifests(), None)
+            .await?
+            .is_empty()
+        {
+            let reason = "there is a log or a segment, and no manifest";
+            return Err(Failure::corrupt(&one.location, reason));
+        }
+        return core.newest_manifest().await.map(drop);
     }
     let first = Manifest::first(core.shared.clock.now(), core.shared.settings.grace);
     let first = first
