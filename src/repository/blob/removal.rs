@@ -65,11 +65,7 @@ pub(super) async fn make(core: &Core, placement: &Placement) -> Result<(), Failu
         .find(|one| !one.location.prefix_matches(&core.keys.manifests()))
     {
         // Another process may have made the first manifest since we looked, and gone on from it.
-        if objects
-            .list(&core.keys.manifests(), None)
-            .await?
-            .is_empty()
-        {
+        if objects.list(&core.keys.manifests(), None).await?.is_empty() {
             let reason = "there is a log or a segment, and no manifest";
             return Err(Failure::corrupt(&one.location, reason));
         }
