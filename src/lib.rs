@@ -12,6 +12,8 @@ mod commands;
 mod config;
 mod consumer;
 mod context;
+#[cfg(feature = "cqrs")]
+pub mod cqrs;
 mod detached;
 mod event_store;
 mod event_stream;

@@ -58,6 +58,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("consumer", &[ROOT, "repository"]),
     ("sync", &[ROOT]),
     ("group", &[ROOT, "consumer", "repository"]),
+    ("cqrs", &[ROOT, "repository"]),
     (
         "move_topic",
         &["context", "write_model", "repository", "models"],

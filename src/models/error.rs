@@ -271,6 +271,19 @@ pub enum Error {
         position: Position,
     },
 
+    /// An event has a type that its reader does not know.
+    #[error(
+        "the event at position {position} of topic {topic:?} has the type {event_type:?}, which the schema does not know; add it there, or let it skip unknown types"
+    )]
+    UnknownEventType {
+        /// The type.
+        event_type: String,
+        /// The topic.
+        topic: TopicName,
+        /// Where it is.
+        position: Position,
+    },
+
     /// Something could not be turned into bytes, or back.
     #[error("cannot convert {what}")]
     Serialization {
