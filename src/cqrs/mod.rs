@@ -3,11 +3,24 @@
 //! A thin layer over the public API of the store, usable on every adapter. Each part can be used without
 //! the others.
 //!
+//! - [`Aggregates`]: commands to what one stream of events tells, an [`Aggregate`].
+//! - [`Snapshots`] of them.
+//! - [`Decisions`]: commands that depend on events of any streams, each a [`Decision`].
 //! - [`Schema`]: events as values of an enum, and what became of those that were written before.
+//! - [`testing`]: given, when, then.
 
+mod aggregate;
+mod decision;
+mod error;
+mod execution;
 mod metadata;
 mod schema;
+mod snapshot;
 pub mod testing;
 
+pub use aggregate::{Aggregate, Aggregates, Executed, Loaded};
+pub use decision::{Decided, Decision, Decisions, Emit, ToDecide};
+pub use error::CommandError;
 pub use metadata::{Envelope, Metadata};
 pub use schema::{Schema, Unknown};
+pub use snapshot::Snapshots;

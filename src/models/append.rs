@@ -2,7 +2,12 @@
 
 use std::fmt;
 
+use uuid::Uuid;
+
 use super::{EventFilter, NewEvent, Position, StreamState, Version};
+
+/// The namespace of event ids that are made from idempotency keys (UUIDv5, RFC 9562).
+const KEYS: Uuid = Uuid::from_u128(0x8c4f_1d0e_52b7_5b7e_9a36_616e_6e61_6c73);
 
 /// The version that an append expects its stream to have.
 ///
@@ -127,6 +132,16 @@ impl Append {
     pub fn idempotency_key(mut self, key: impl Into<String>) -> Self {
         self.key = Some(key.into());
         self
+    }
+
+    /// The id under which an event is recorded, counted from 0, of an append with this idempotency key.
+    #[must_use]
+    pub fn keyed_id(key: &str, index: u64) -> Uuid {
+        let mut name = Vec::with_capacity(key.len() + 9);
+        name.extend_from_slice(key.as_bytes());
+        name.push(0);
+        name.extend_from_slice(&index.to_le_bytes());
+        Uuid::new_v5(&KEYS, &name)
     }
 }
 

@@ -10,8 +10,6 @@ use crate::{
     repository::{AppendBatch, BatchEvent, Condition},
 };
 
-/// The namespace of event ids that are made from idempotency keys (UUIDv5, RFC 9562).
-const KEYS: Uuid = Uuid::from_u128(0x8c4f_1d0e_52b7_5b7e_9a36_616e_6e61_6c73);
 /// The longest idempotency key, in bytes.
 const MAX_KEY_BYTES: usize = 512;
 
@@ -108,18 +106,10 @@ fn use_key(key: &str, events: &mut [NewEvent]) -> Result<Uuid> {
             "it has an idempotency key and events with ids of their own; give one or the other",
         ));
     }
-    let mut name = Vec::with_capacity(key.len() + 9);
-    name.extend_from_slice(key.as_bytes());
-    name.push(0);
-    let mut id = |index: u64| {
-        name.truncate(key.len() + 1);
-        name.extend_from_slice(&index.to_le_bytes());
-        Uuid::new_v5(&KEYS, &name)
-    };
     for (event, index) in events.iter_mut().zip(0..) {
-        event.id = id(index);
+        event.id = Append::keyed_id(key, index);
     }
-    Ok(id(events.len() as u64))
+    Ok(Append::keyed_id(key, events.len() as u64))
 }
 
 /// An id that two events have.

@@ -1,0 +1,145 @@
+//! Given, when, then for decisions.
+
+use std::fmt::Debug;
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{kept, recorded};
+use crate::{
+    NewEvent, RecordedEvent,
+    cqrs::{Decision, Emit, Metadata, Schema},
+};
+
+/// A topic in which these events are given, each written and read as it would be in a store.
+///
+/// The methods panic, as assertions do.
+///
+/// ```
+/// # use annals::{EventFilter, cqrs::{Decision, Emit, testing::GivenEvents}};
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Debug, PartialEq, Serialize, Deserialize)]
+/// # enum SeatEvent { SeatTaken { seat: u32 } }
+/// # struct TakeSeat(u32);
+/// # #[derive(Debug, PartialEq, thiserror::Error)]
+/// # #[error("the seat is taken")]
+/// # struct Taken;
+/// # fn taken_seat(seat: u32) -> Emit<SeatEvent> {
+/// #     Emit::new(SeatEvent::SeatTaken { seat }).tag(format!("seat:{seat}"))
+/// # }
+/// # impl Decision for TakeSeat {
+/// #     type Event = SeatEvent;
+/// #     type State = bool;
+/// #     type Error = Taken;
+/// #     fn filter(&self) -> EventFilter { EventFilter::all().tags([format!("seat:{}", self.0)]) }
+/// #     fn apply(&self, taken: &mut bool, _: &SeatEvent) { *taken = true; }
+/// #     fn decide(&self, taken: &bool) -> Result<Vec<Emit<SeatEvent>>, Taken> {
+/// #         if *taken { Err(Taken) } else { Ok(vec![taken_seat(self.0)]) }
+/// #     }
+/// # }
+/// GivenEvents::new([taken_seat(7)]).when(&TakeSeat(8)).then(&[taken_seat(8)]);
+/// GivenEvents::new([taken_seat(7)]).when(&TakeSeat(7)).then_rejected(&Taken);
+/// ```
+#[derive(Debug)]
+pub struct GivenEvents<E> {
+    events: Vec<RecordedEvent>,
+    schema: Schema<E>,
+}
+
+impl<E: Serialize + DeserializeOwned> GivenEvents<E> {
+    /// A topic with these events.
+    ///
+    /// # Panics
+    /// Where one of them cannot be recorded.
+    #[must_use]
+    #[track_caller]
+    pub fn new(events: impl IntoIterator<Item = Emit<E>>) -> Self {
+        let schema = Schema::new();
+        let record = |(position, emit): (u64, Emit<E>)| {
+            let recorded = schema
+                .encode(&emit.event, &Metadata::new())
+                .and_then(|new| recorded(&placed(new, &emit), position));
+            match recorded {
+                Ok(recorded) => recorded,
+                Err(error) => unrecordable(&error),
+            }
+        };
+        let events = (1..).zip(events).map(record).collect();
+        Self { events, schema }
+    }
+
+    /// Makes a decision on them.
+    ///
+    /// # Panics
+    /// Where an event cannot be recorded, or one that the filter finds cannot be read.
+    #[track_caller]
+    pub fn when<D: Decision<Event = E>>(&self, decision: &D) -> DecisionOutcome<E, D::Error> {
+        let filter = decision.filter();
+        let mut state = D::State::default();
+        for event in self.events.iter().filter(|event| filter.matches(event)) {
+            match self.schema.decode(event) {
+                Ok(Some(event)) => decision.apply(&mut state, &event),
+                Ok(None) => {}
+                Err(error) => unrecordable(&error),
+            }
+        }
+        let again = |emit: Emit<E>| Emit {
+            event: kept(&self.schema, &emit.event),
+            ..emit
+        };
+        let decided = decision.decide(&state);
+        DecisionOutcome {
+            decided: decided.map(|events| events.into_iter().map(again).collect()),
+        }
+    }
+}
+
+fn placed<E>(new: NewEvent, emit: &Emit<E>) -> NewEvent {
+    let new = new.tags(emit.tags.iter().cloned());
+    match &emit.stream {
+        Some(stream) => new.stream(stream.clone()),
+        None => new,
+    }
+}
+
+#[track_caller]
+#[expect(clippy::panic, reason = "it is a failed assertion")]
+fn unrecordable(error: &crate::Error) -> ! {
+    panic!("an event cannot be recorded, or read: {error}")
+}
+
+/// What came of a decision.
+#[derive(Debug)]
+#[must_use]
+pub struct DecisionOutcome<E, F> {
+    decided: Result<Vec<Emit<E>>, F>,
+}
+
+impl<E: PartialEq + Debug, F: Debug> DecisionOutcome<E, F> {
+    /// It has led to these events.
+    ///
+    /// # Panics
+    /// Where it has not.
+    #[track_caller]
+    pub fn then(self, expected: &[Emit<E>]) {
+        assert!(self.decided.is_ok(), "it was rejected: {:?}", self.decided);
+        let events = self.decided.unwrap_or_default();
+        assert_eq!(events, expected, "other events than expected");
+    }
+
+    /// It was rejected for this reason.
+    ///
+    /// # Panics
+    /// Where it was not.
+    #[track_caller]
+    pub fn then_rejected(self, expected: &F)
+    where
+        F: PartialEq,
+    {
+        let reason = self.decided.err();
+        assert_eq!(
+            reason.as_ref(),
+            Some(expected),
+            "another outcome than expected"
+        );
+    }
+}
