@@ -4,10 +4,16 @@
 //! the others.
 //!
 //! - [`Schema`]: events as values of an enum, and what became of those that were written before.
+//! - [`Sagas`]: work in steps over several services, which no crash leaves half done.
 
 mod metadata;
+mod saga;
 mod schema;
 pub mod testing;
 
 pub use metadata::{Envelope, Metadata};
+pub use saga::{
+    Next, Retry, Saga, SagaClient, SagaCounts, SagaData, SagaEvent, SagaOptions, SagaOutcome,
+    SagaState, Sagas, Signalled, Step, StepContext, StepError,
+};
 pub use schema::{Schema, Unknown};
