@@ -7,6 +7,7 @@
 //! - [`Snapshots`] of them.
 //! - [`Decisions`]: commands that depend on events of any streams, each a [`Decision`].
 //! - [`Schema`]: events as values of an enum, and what became of those that were written before.
+//! - [`Sagas`]: work in steps over several services, which no crash leaves half done.
 //! - [`testing`]: given, when, then.
 
 mod aggregate;
@@ -14,6 +15,7 @@ mod decision;
 mod error;
 mod execution;
 mod metadata;
+mod saga;
 mod schema;
 mod snapshot;
 pub mod testing;
@@ -22,5 +24,9 @@ pub use aggregate::{Aggregate, Aggregates, Executed, Loaded};
 pub use decision::{Decided, Decision, Decisions, Emit, ToDecide};
 pub use error::CommandError;
 pub use metadata::{Envelope, Metadata};
+pub use saga::{
+    Next, Retry, Saga, SagaClient, SagaCounts, SagaData, SagaEvent, SagaOptions, SagaOutcome,
+    SagaState, Sagas, Signalled, Step, StepContext, StepError,
+};
 pub use schema::{Schema, Unknown};
 pub use snapshot::Snapshots;
