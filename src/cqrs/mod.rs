@@ -4,10 +4,15 @@
 //! the others.
 //!
 //! - [`Schema`]: events as values of an enum, and what became of those that were written before.
+//! - [`LiveModel`]: a read model in memory that follows topics.
 
 mod metadata;
+mod projection;
 mod schema;
 pub mod testing;
 
 pub use metadata::{Envelope, Metadata};
+pub use projection::{
+    Cause, Live, LiveModel, LiveStatus, ProjectionState, ReadModel, Rebuild, TopicProgress,
+};
 pub use schema::{Schema, Unknown};
