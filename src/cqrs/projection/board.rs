@@ -219,11 +219,12 @@ impl Board {
         let Ok(told) = heard.await else {
             return Err(stopped(&self.name, None));
         };
-        if is_there(&told) {
-            return Ok(Waited::There);
-        }
+        // First: where this one goes on by itself for a moment, its place counts no more.
         if told.replaced {
             return Ok(Waited::Replaced);
+        }
+        if is_there(&told) {
+            return Ok(Waited::There);
         }
         match &told.state {
             ProjectionState::Stopped(cause) => Err(stopped(&self.name, cause.clone())),
