@@ -25,6 +25,7 @@ mod group;
 mod models;
 mod move_topic;
 mod open;
+mod parking;
 mod queries;
 mod registry;
 pub mod repository;

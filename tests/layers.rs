@@ -57,8 +57,14 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     // Built as another crate would be.
     ("consumer", &[ROOT, "repository"]),
     ("sync", &[ROOT]),
-    ("group", &[ROOT, "consumer", "repository"]),
-    ("cqrs", &[ROOT, "repository"]),
+    // What groups and projections could not process lies in the same place, in the same form.
+    ("parking", &[ROOT, "repository"]),
+    ("group", &[ROOT, "consumer", "parking", "repository"]),
+    // A projection in a database commits in one transaction with its checkpoint.
+    (
+        "cqrs",
+        &[ROOT, "parking", "repository", "repository/postgres"],
+    ),
     (
         "move_topic",
         &["context", "write_model", "repository", "models"],

@@ -6,8 +6,9 @@
 //! - [`Aggregates`]: commands to what one stream of events tells, an [`Aggregate`].
 //! - [`Snapshots`] of them.
 //! - [`Decisions`]: commands that depend on events of any streams, each a [`Decision`].
-//! - [`Schema`]: events as values of an enum, and what became of those that were written before.
+//! - [`LiveModel`]: a read model in memory that follows topics.
 //! - [`Sagas`]: work in steps over several services, which no crash leaves half done.
+//! - [`Schema`]: events as values of an enum, and what became of those that were written before.
 //! - [`testing`]: given, when, then.
 
 mod aggregate;
@@ -15,6 +16,7 @@ mod decision;
 mod error;
 mod execution;
 mod metadata;
+mod projection;
 mod saga;
 mod schema;
 mod snapshot;
@@ -24,6 +26,9 @@ pub use aggregate::{Aggregate, Aggregates, Executed, Loaded};
 pub use decision::{Decided, Decision, Decisions, Emit, ToDecide};
 pub use error::CommandError;
 pub use metadata::{Envelope, Metadata};
+pub use projection::{
+    Cause, Live, LiveModel, LiveStatus, ProjectionState, ReadModel, Rebuild, TopicProgress,
+};
 pub use saga::{
     Next, Retry, Saga, SagaClient, SagaCounts, SagaData, SagaEvent, SagaOptions, SagaOutcome,
     SagaState, Sagas, Signalled, Step, StepContext, StepError,

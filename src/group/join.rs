@@ -11,9 +11,9 @@ use std::{
 use futures_core::Stream;
 use tokio::{sync::mpsc, task::JoinHandle};
 
-use super::{Delivery, parking::Parking, roster::Roster, worker::Worker};
+use super::{Delivery, roster::Roster, worker::Worker};
 use crate::{
-    Error, EventFilter, EventStore, Result, TopicCheckpoints, consumer::key,
+    Error, EventFilter, EventStore, Result, TopicCheckpoints, consumer::key, parking::Parking,
     repository::Checkpoints,
 };
 

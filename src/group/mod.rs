@@ -8,7 +8,6 @@
 mod backlog;
 mod delivery;
 mod join;
-mod parking;
 mod partition;
 mod roster;
 mod worker;

@@ -16,12 +16,11 @@ use super::{
     Delivery, Group,
     backlog::State,
     delivery::{Answer, Ticket},
-    parking::Parking,
     partition::{Partition, partition_of},
     roster::Roster,
 };
 use crate::{
-    Error, EventStore, Position, RecordedEvent, Result, Subscribe, Subscription,
+    Error, EventStore, Position, RecordedEvent, Result, Subscribe, Subscription, parking::Parking,
     repository::Checkpoints,
 };
 

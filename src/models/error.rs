@@ -284,6 +284,18 @@ pub enum Error {
         position: Position,
     },
 
+    /// A projection has stopped, and what is waited for does not come.
+    #[error(
+        "the projection {projection:?} has stopped; its status tells why, start it again to go on"
+    )]
+    ProjectionStopped {
+        /// The projection's name.
+        projection: String,
+        /// The cause; none where it was asked to.
+        #[source]
+        source: Option<BoxError>,
+    },
+
     /// Something could not be turned into bytes, or back.
     #[error("cannot convert {what}")]
     Serialization {

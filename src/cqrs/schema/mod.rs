@@ -132,6 +132,11 @@ impl<E> Schema<E> {
         self
     }
 
+    /// Whether events whose type is not known are left out.
+    pub(super) fn skips_unknown(&self) -> bool {
+        self.unknown == Unknown::Skip
+    }
+
     fn step(mut self, event_type: impl Into<String>, version: u32, step: Step) -> Self {
         let mut upcasts = Upcasts::clone(&self.upcasts);
         upcasts.add(event_type.into(), version, step);

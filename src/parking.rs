@@ -1,4 +1,5 @@
-//! The dead-letter topic of a topic: events that a group could not process, and how they come back.
+//! The dead-letter topic of a topic: events that a group or a projection could not process, and how they
+//! come back.
 
 use futures_util::TryStreamExt;
 use serde::{Deserialize, Serialize};
@@ -16,9 +17,10 @@ const IDS: Uuid = Uuid::from_u128(0x70a1_5ed0_13c4_5b0e_8d51_616e_6e61_6c73);
 /// How many parked events are looked at in one go.
 const PORTION: u64 = 64;
 
-/// What one group of a topic has parked: a stream of the topic `TOPIC.parked`, named as the group.
+/// What one group, or one projection, of a topic has parked: a stream of the topic `TOPIC.parked`, named
+/// as it is.
 #[derive(Clone, Debug)]
-pub(super) struct Parking {
+pub(crate) struct Parking {
     store: EventStore,
     topic: String,
     parked: String,
@@ -27,18 +29,18 @@ pub(super) struct Parking {
 
 /// What is said of a parked event, as its metadata; its payload is that of the event.
 #[derive(Debug, Serialize, Deserialize)]
-struct Label {
+pub(crate) struct Label {
     topic: String,
-    position: Position,
-    id: Uuid,
+    pub(crate) position: Position,
+    pub(crate) id: Uuid,
     stream: String,
     event_type: String,
-    tries: u32,
-    reason: String,
+    pub(crate) tries: u32,
+    pub(crate) reason: String,
 }
 
 impl Parking {
-    pub(super) async fn open(store: &EventStore, topic: &str, group: &str) -> Result<Self> {
+    pub(crate) async fn open(store: &EventStore, topic: &str, group: &str) -> Result<Self> {
         let parked = format!("{topic}.parked");
         store.create_beside(topic, &parked).await?;
         Ok(Self {
@@ -51,7 +53,7 @@ impl Parking {
 
     /// Parks an event. `again` is where it was parked before; to park it twice from there is to park it
     /// once.
-    pub(super) async fn park(
+    pub(crate) async fn park(
         &self,
         event: &RecordedEvent,
         again: Option<Position>,
@@ -87,7 +89,7 @@ impl Parking {
     }
 
     /// Asks that all be tried again that is parked now. Tells how many events that are at most.
-    pub(super) async fn ask(
+    pub(crate) async fn ask(
         &self,
         checkpoints: &dyn Checkpoints,
         key: &str,
@@ -121,7 +123,7 @@ impl Parking {
     }
 
     /// Up to where parked events are to be tried again.
-    pub(super) async fn asked(
+    pub(crate) async fn asked(
         &self,
         checkpoints: &dyn Checkpoints,
         key: &str,
@@ -134,7 +136,7 @@ impl Parking {
 
     /// Some events that were parked after a place and up to another one, each as it is in the topic, with
     /// the place where it is parked; and up to where they were looked for.
-    pub(super) async fn parked(
+    pub(crate) async fn parked(
         &self,
         after: Position,
         up_to: Position,
@@ -150,16 +152,26 @@ impl Parking {
         };
         let mut events = Vec::new();
         for parked in labels {
-            let label: Label = parked.metadata_json()?;
-            let read = Read::all()
-                .after(label.position.previous())
-                .up_to(label.position);
-            let found = self.store.get_events(&self.topic, read).await?;
-            // A topic that was created anew has other events in these places.
-            let event = found.into_iter().find(|event| event.id == label.id);
+            let (_, event) = self.original(&parked).await?;
             events.extend(event.map(|event| (parked.position, event)));
         }
         Ok((events, looked_to))
+    }
+
+    /// What is said of a parked event, and the event as it is in the topic; none where it is there no
+    /// more.
+    pub(crate) async fn original(
+        &self,
+        parked: &RecordedEvent,
+    ) -> Result<(Label, Option<RecordedEvent>)> {
+        let label: Label = parked.metadata_json()?;
+        let read = Read::all()
+            .after(label.position.previous())
+            .up_to(label.position);
+        let found = self.store.get_events(&self.topic, read).await?;
+        // A topic that was created anew has other events in these places.
+        let event = found.into_iter().find(|event| event.id == label.id);
+        Ok((label, event))
     }
 }
 
