@@ -336,6 +336,19 @@ async fn snapshots_are_made_by_count_and_fit_or_are_made_anew() {
         }
         let plain = counters(&store).load("c").await.unwrap();
         assert_eq!(with.load("c").await.unwrap(), plain);
+        // Each is of an event that is there, also where a key has given it its id.
+        let all = keyed(CounterCommand::AddAll(vec![1; 3]), "k");
+        with.execute("d", all).await.unwrap();
+        has_snapshots(&store, "counter-d", &[3]).await;
+        for stream in ["counter-c", "counter-d"] {
+            let events = store.get_events("t", Read::stream(stream)).await.unwrap();
+            let made = store.get_events("t.snapshots", Read::stream(stream));
+            for snapshot in made.await.unwrap() {
+                let label: serde_json::Value = snapshot.metadata_json().unwrap();
+                let version = label["version"].as_u64().unwrap() as usize;
+                assert_eq!(label["event"], json!(events[version - 1].id), "{stream}");
+            }
+        }
         // A state that says something else shows that it is used.
         let label = json!({
             "version": 8,

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use annals::{
-    EventStore, Read, RecordedEvent,
+    EventStore, Read,
     cqrs::{Aggregate, ReadModel, Schema},
 };
 use futures_util::TryStreamExt;
 
 use super::{
-    order::{Order, Status},
+    order::{Order, OrderEvent, Status},
     payment::Payment,
     services::{PAYMENTS, SHIPMENTS, STOCK},
     shipment::Shipment,
@@ -117,12 +117,11 @@ async fn fold<A: Aggregate>(
 }
 
 async fn views(store: &EventStore) -> Result<Views> {
-    let schema = Schema::new();
+    let schema = Schema::<OrderEvent>::new();
     let mut views = Views::default();
     let mut events = store.read_events(ORDERS, Read::all());
     while let Some(event) = events.try_next().await? {
-        let decode = |event: &RecordedEvent| schema.decode(event);
-        let Some(decoded) = decode(&event)? else {
+        let Some(decoded) = schema.decode(&event)? else {
             continue;
         };
         views.orders.apply(decoded.clone(), &event);

@@ -71,7 +71,14 @@ fn reserve(office: &Arc<Office>) -> Step<Fulfilment> {
         let office = Arc::clone(&office);
         async move {
             let (key, id) = (context.idempotency_key(), context.saga_id());
-            office.services.reserve(key, id, &order.lines).await?;
+            if let Err(error) = office.services.reserve(key, id, &order.lines).await {
+                // A step that fails says that nothing of it is done, and some lines may be reserved.
+                if !error.is_retry() {
+                    let undo = format!("undo {key}");
+                    office.services.release(&undo, id, &order.lines).await?;
+                }
+                return Err(error);
+            }
             office.tell(&context, OrderCommand::Reserve).await?;
             Ok(order)
         }

@@ -103,6 +103,14 @@ impl StepError {
     }
 }
 
+impl StepError {
+    /// Whether it is tried again.
+    #[must_use]
+    pub const fn is_retry(&self) -> bool {
+        self.retry
+    }
+}
+
 impl fmt::Display for StepError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.reason)
