@@ -2,14 +2,21 @@
 //!
 //! Its storage is sealed too, so that a store that does not know of it yet cannot append to it.
 
+use std::sync::Arc;
+
 use crate::{
     context::{Context, not_found},
     models::{Error, Placement, Position, Result},
+    move_topic,
     write_model::{ConfigurationEvent, TopicNamed},
 };
 
-pub(crate) async fn delete_topic(context: &Context, name: &str) -> Result<()> {
+pub(crate) async fn delete_topic(context: &Arc<Context>, name: &str) -> Result<()> {
     let _pass = context.enter_to("delete a topic")?;
+    // A move that was left by its mover is ended first.
+    if move_topic::take_over(context, name).await? {
+        tracing::debug!(topic = name, "a move that was left is ended");
+    }
     let decided = context.decide(|model| {
         let topic = model.topic(name).ok_or_else(|| not_found(name))?;
         if topic.moving.is_some() {

@@ -20,7 +20,7 @@ pub(crate) async fn update_topic(
     config: TopicConfig,
     options: MoveOptions,
 ) -> Result<TopicInfo> {
-    let pass = context.enter_to("move a topic")?;
+    let pass = context.enter_to("update a topic")?;
     let name = TopicName::new(&config.name)?;
     context.refuse_plain_secrets(&config.connection, &config.options)?;
     // A move that was left by its mover is ended first.

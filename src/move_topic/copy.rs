@@ -7,8 +7,9 @@ use std::{
 
 use futures_util::StreamExt;
 
-use super::{Place, digest::Digest, mover::Mover};
+use super::{PATIENCE, Place, digest::Digest, mover::Mover};
 use crate::{
+    context::Context,
     models::{Error, MovePhase, MoveProgress, Placement, Position, RecordedEvent, Result},
     repository::ReadPlan,
 };
@@ -34,10 +35,10 @@ pub(super) struct Copying<'a> {
 }
 
 impl<'a> Copying<'a> {
-    pub(super) fn new(mover: &'a Mover, patience: Duration) -> Self {
+    pub(super) fn new(mover: &'a Mover) -> Self {
         Self {
             mover,
-            patience,
+            patience: PATIENCE,
             source: Digest::new(),
             target: Digest::new(),
             there: Position::START,
@@ -246,7 +247,7 @@ async fn import(target: &Place, there: Position, events: Vec<RecordedEvent>) -> 
     target.repository.import(&target.placement, events).await
 }
 
-async fn head(place: &Place, mut retry: Retry) -> Result<Position> {
+async fn head(place: &Place, mut retry: Retry<'_>) -> Result<Position> {
     loop {
         match place.repository.state(&place.placement, None).await {
             Ok(state) => return Ok(state.head),
@@ -269,14 +270,16 @@ fn damaged(place: &Place, position: Position, what: &str) -> Error {
 }
 
 /// Tries again after failures that may pass.
-struct Retry {
+struct Retry<'a> {
+    context: &'a Context,
     until: Instant,
     pause: Duration,
 }
 
-impl Retry {
-    fn new(copying: &Copying<'_>) -> Self {
+impl<'a> Retry<'a> {
+    fn new(copying: &Copying<'a>) -> Self {
         Self {
+            context: &copying.mover.context,
             until: Instant::now() + copying.patience,
             pause: RETRY.0,
         }
@@ -287,7 +290,13 @@ impl Retry {
         if !error.is_retryable() || Instant::now() + self.pause > self.until {
             return Err(error);
         }
-        tokio::time::sleep(self.pause).await;
+        let closing = tokio::select! {
+            () = tokio::time::sleep(self.pause) => false,
+            () = self.context.gate.closing() => true,
+        };
+        if closing {
+            return Err(Error::Closed);
+        }
         self.pause = RETRY.1.min(self.pause * 2);
         Ok(())
     }

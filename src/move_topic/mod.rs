@@ -10,15 +10,18 @@
 //! stood still, can do no harm: its next step is refused, its seal is older than what came after it,
 //! and what it copies goes to a storage that nobody reads before it is whole.
 
+mod abort;
 mod copy;
 mod digest;
+mod former;
 mod mover;
 mod takeover;
 mod wait;
 
 use std::{sync::Arc, time::Duration};
 
-pub(crate) use mover::remove_former;
+pub(crate) use abort::cancel_move;
+pub(crate) use former::remove_former;
 pub(crate) use takeover::{recover, take_over};
 pub(crate) use wait::reroute;
 
@@ -26,7 +29,7 @@ use crate::{
     context::{Context, not_found},
     models::{Error, MoveOptions, Placement, Result, TopicName},
     repository::EventRepository,
-    write_model::{ConfigurationEvent, Extra, MoveAborted, MoveStarted, Topic},
+    write_model::{ConfigurationEvent, Extra, MoveStarted, Topic},
 };
 use mover::Mover;
 
@@ -120,56 +123,6 @@ async fn start(mover: &Mover) -> Result<()> {
         .await?;
     tracing::info!(topic = %name, to = %target.adapter, "topic moves");
     Ok(())
-}
-
-/// Stops the move of a topic, whoever is at it: the topic stays where it was.
-pub(crate) async fn cancel_move(context: &Arc<Context>, name: &TopicName) -> Result<()> {
-    let aborted = context.decide(|model| {
-        let topic = model
-            .topic(name.as_str())
-            .ok_or_else(|| not_found(name.as_str()))?;
-        let moving = topic.moving.clone().ok_or_else(|| Error::NotMoving {
-            topic: name.clone(),
-        })?;
-        let event = MoveAborted {
-            topic: name.clone(),
-            storage: topic.placement.storage,
-            reason: "it was cancelled".to_owned(),
-            extra: Extra::new(),
-        };
-        let decided = (topic.placement.clone(), moving.target, model.next());
-        Ok((ConfigurationEvent::MoveAborted(event), decided))
-    });
-    let ((from, target, since), _) = aborted.await?;
-    clear(context, &from, &target, since).await;
-    Ok(())
-}
-
-/// After a move was aborted: opens the old placement again, and removes the new one. Where that
-/// fails, whoever appends opens it, and `sweep` removes what is left.
-async fn clear(
-    context: &Context,
-    from: &Placement,
-    target: &Placement,
-    since: crate::models::Position,
-) {
-    let topic = &from.topic;
-    let unsealed = match context.registry.get(from).await {
-        Ok(repository) => repository.unseal(from, since).await,
-        Err(error) => Err(error),
-    };
-    if let Err(error) = unsealed {
-        tracing::warn!(%topic, %error, "topic that did not move is not unsealed yet");
-    }
-    let removed = match context.registry.get(target).await {
-        Ok(repository) => repository.remove(target.storage).await,
-        Err(error) => Err(error),
-    };
-    context.registry.forget(target.storage);
-    if let Err(error) = removed {
-        context.discard_unused(target);
-        tracing::warn!(%topic, %error, "what was copied is not removed yet; `sweep` will");
-    }
 }
 
 fn is_moving(name: &TopicName) -> Error {

@@ -10,15 +10,11 @@ use std::{
 
 use uuid::Uuid;
 
-use super::{PATIENCE, Place, SEALED_PATIENCE, clear, copy::Copying};
+use super::{Place, SEALED_PATIENCE, abort::abort, copy::Copying, former::remove_former};
 use crate::{
     context::{Context, not_found},
-    models::{
-        Error, FormerStorage, MoveOptions, MovePhase, Placement, Position, Result, TopicName,
-    },
-    write_model::{
-        ConfigurationEvent, Extra, FormerRemoved, Model, MoveAborted, MoveStep, Moving, Topic,
-    },
+    models::{Error, FormerStorage, MoveOptions, MovePhase, Position, Result, TopicName},
+    write_model::{ConfigurationEvent, Extra, Model, MoveStep, Moving, Topic},
 };
 
 /// The placement is sealed when no more than this is left to copy.
@@ -82,7 +78,7 @@ impl Mover {
     pub(super) async fn finish(self, since: Position) -> Result<Arc<Topic>> {
         let moved = tokio::select! {
             moved = async {
-                let mut copying = Copying::new(&self, PATIENCE);
+                let mut copying = Copying::new(&self);
                 self.seal_and_complete(&mut copying, since).await
             } => moved,
             error = self.keep() => Err(error),
@@ -91,7 +87,7 @@ impl Mover {
     }
 
     async fn copy_and_seal(&self) -> Result<()> {
-        let mut copying = Copying::new(self, PATIENCE);
+        let mut copying = Copying::new(self);
         copying.prepare().await?;
         for _ in 0..ROUNDS {
             let head = copying.source_head().await?;
@@ -106,8 +102,7 @@ impl Mover {
                 break;
             }
         }
-        let sealing = |step| ConfigurationEvent::MoveSealing(step);
-        let model = self.step(sealing).await?;
+        let model = self.step(ConfigurationEvent::MoveSealing).await?;
         let moving = self.moving(&model)?;
         let since = moving.sealing.ok_or_else(|| self.lost())?;
         self.seal_and_complete(&mut copying, since).await
@@ -219,8 +214,16 @@ impl Mover {
                     });
                 }
                 Ok(Standing::Ours | Standing::Lost) => break,
-                Err(error) if error.is_retryable() && tokio::time::Instant::now() < until => {
-                    tokio::time::sleep(PAUSE).await;
+                // Whoever closes the store does not wait for a configuration that is away.
+                Err(error)
+                    if error.is_retryable()
+                        && tokio::time::Instant::now() < until
+                        && !self.context.gate.is_closed() =>
+                {
+                    tokio::select! {
+                        () = tokio::time::sleep(PAUSE) => {}
+                        () = self.context.gate.closing() => {}
+                    }
                 }
                 Err(error) => {
                     // The next one who opens the store, or appends to the topic, rolls it back.
@@ -260,25 +263,10 @@ impl Mover {
         if !matches!(standing, Standing::Ours) {
             return Ok(standing);
         }
-        let aborted = self.context.decide(|model| {
-            self.moving(model)?;
-            let event = MoveAborted {
-                topic: self.topic().clone(),
-                storage: self.from.placement.storage,
-                reason: reason.to_owned(),
-                extra: Extra::new(),
-            };
-            Ok((ConfigurationEvent::MoveAborted(event), model.next()))
-        });
-        match aborted.await {
-            Ok((since, _)) => {
-                let (from, target) = (&self.from.placement, &self.target.placement);
-                clear(&self.context, from, target, since).await;
-                Ok(Standing::Ours)
-            }
+        match abort(&self.context, self.topic(), Some(self.id), reason).await? {
+            true => Ok(Standing::Ours),
             // What was heard to have failed may have been recorded after all.
-            Err(Error::MoveFailed { .. }) => Ok(self.standing(&self.context.write_model.current())),
-            Err(error) => Err(error),
+            false => Ok(self.standing(&self.context.write_model.current())),
         }
     }
 
@@ -292,29 +280,4 @@ impl Mover {
             tracing::warn!(topic = %self.topic(), %error, "what the topic has left is not removed yet");
         }
     }
-}
-
-/// Removes a storage that a topic has left: records it, then erases it.
-pub(crate) async fn remove_former(
-    context: &Context,
-    name: &TopicName,
-    former: &Placement,
-) -> Result<()> {
-    let decided = context.decide(|model| {
-        let topic = model
-            .topic(name.as_str())
-            .filter(|topic| topic.former.iter().any(|one| one.storage == former.storage))
-            .ok_or_else(|| not_found(name.as_str()))?;
-        let event = FormerRemoved {
-            topic: name.clone(),
-            storage: topic.placement.storage,
-            former: former.storage,
-            extra: Extra::new(),
-        };
-        Ok((ConfigurationEvent::FormerRemoved(event), ()))
-    });
-    decided.await?;
-    let repository = context.registry.get(former).await?;
-    context.registry.forget(former.storage);
-    repository.remove(former.storage).await
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Weak};
 
 use uuid::Uuid;
 
-use super::{Place, mover::Mover};
+use super::{Place, abort::abort, mover::Mover};
 use crate::{
     context::Context,
     models::{Error, MoveOptions, Result},
@@ -105,9 +105,11 @@ pub(crate) async fn take_over(context: &Arc<Context>, name: &str) -> Result<bool
 /// Finishes what is sealed, and rolls back what is not.
 async fn end(context: &Arc<Context>, topic: &Topic, moving: Moving, id: Uuid) -> Result<()> {
     let _pass = context.enter_to("end a move")?;
-    let aborted = |reason| abort(context, topic, &moving, id, reason);
+    let name = &topic.placement.topic;
     let Some(since) = moving.sealing else {
-        return aborted("its mover is gone".to_owned()).await;
+        return abort(context, name, Some(id), "its mover is gone")
+            .await
+            .map(drop);
     };
     let places = async {
         let from = Place::of(context, topic.placement.clone()).await?;
@@ -119,38 +121,11 @@ async fn end(context: &Arc<Context>, topic: &Topic, moving: Moving, id: Uuid) ->
             let mover = Mover::new(context, places, id, MoveOptions::default());
             mover.finish(since).await.map(drop)
         }
-        Err(error) => aborted(format!("its mover is gone, and: {error}")).await,
-    }
-}
-
-async fn abort(
-    context: &Arc<Context>,
-    topic: &Topic,
-    moving: &Moving,
-    id: Uuid,
-    reason: String,
-) -> Result<()> {
-    let event = ConfigurationEvent::MoveAborted(crate::write_model::MoveAborted {
-        topic: topic.placement.topic.clone(),
-        storage: topic.placement.storage,
-        reason,
-        extra: Extra::new(),
-    });
-    let name = topic.placement.topic.as_str();
-    let decided = context.decide(|model| {
-        let ours = model
-            .topic(name)
-            .and_then(|topic| topic.moving.as_ref())
-            .is_some_and(|moving| moving.mover == id);
-        if ours {
-            Ok((event.clone(), model.next()))
-        } else {
-            Err(super::is_moving(&topic.placement.topic))
+        Err(error) => {
+            let reason = format!("its mover is gone, and: {error}");
+            abort(context, name, Some(id), &reason).await.map(drop)
         }
-    });
-    let (since, _) = decided.await?;
-    super::clear(context, &topic.placement, &moving.target, since).await;
-    Ok(())
+    }
 }
 
 /// Whether the topic moves, and its mover has not said for too long that it is at it.
