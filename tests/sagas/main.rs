@@ -9,9 +9,11 @@
 ))]
 #![cfg(test)]
 
+mod kills;
 #[path = "../kinds/mod.rs"]
 mod kinds;
 mod pure;
+mod restarts;
 mod run;
 #[path = "../servers/mod.rs"]
 mod servers;

@@ -49,9 +49,14 @@ pub(crate) struct Inner {
 }
 
 #[derive(Clone, Default)]
-pub(crate) struct World(pub(crate) Arc<Mutex<Inner>>);
+pub(crate) struct World(pub(crate) Arc<Mutex<Inner>>, Option<Duration>);
 
 impl World {
+    /// One whose steps may take as long as they like.
+    pub(crate) fn patient() -> Self {
+        Self(Arc::default(), Some(Duration::from_secs(60)))
+    }
+
     /// Has the nth call of a step go wrong.
     pub(crate) fn plan(&self, saga: &str, step: &str, undoing: bool, nth: usize, fault: Fault) {
         let at = (saga.to_owned(), step.to_owned(), undoing, nth);
@@ -150,7 +155,7 @@ impl World {
             .compensate(move |context, data| undoing.clone().act(context, data))
             .retry(retry)
             .retry_compensation(retry)
-            .timeout(Duration::from_millis(150))
+            .timeout(self.1.unwrap_or(Duration::from_millis(150)))
     }
 
     pub(crate) fn saga(&self) -> Saga<Data> {
