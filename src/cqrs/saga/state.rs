@@ -111,7 +111,7 @@ impl<D> SagaState<D> {
     }
 
     /// Takes in what was recorded next.
-    pub(super) fn apply(&mut self, event: SagaEvent<D>) {
+    pub(in super::super) fn apply(&mut self, event: SagaEvent<D>) {
         match event {
             SagaEvent::SagaStarted { .. } => {}
             SagaEvent::StepCompleted { step, data, undo } => {

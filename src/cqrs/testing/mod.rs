@@ -3,12 +3,14 @@
 mod aggregate;
 mod decision;
 mod recorded;
+mod saga;
 
 use serde::{Serialize, de::DeserializeOwned};
 
 pub use aggregate::{AggregateOutcome, GivenAggregate};
 pub use decision::{DecisionOutcome, GivenEvents};
 pub use recorded::recorded;
+pub use saga::GivenSaga;
 
 use super::{Metadata, Schema};
 

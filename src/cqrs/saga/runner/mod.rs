@@ -7,14 +7,14 @@ mod start_on;
 mod table;
 mod worker;
 
-use std::{ops::Deref, sync::Arc};
+use std::{ops::Deref, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use tokio::{sync::watch, task::JoinHandle};
 
 use self::driver::Driver;
 use super::{Saga, SagaClient, SagaData};
-use crate::{EventFilter, EventStore, RecordedEvent, Result};
+use crate::{Consume, EventFilter, EventStore, RecordedEvent, Result};
 
 pub use options::SagaOptions;
 pub use table::SagaCounts;
@@ -50,6 +50,8 @@ pub use table::SagaCounts;
 #[derive(Debug)]
 pub struct Sagas<D> {
     client: SagaClient<D>,
+    name: String,
+    lease: Duration,
     counts: watch::Receiver<Option<SagaCounts>>,
     closing: watch::Sender<bool>,
     driver: Mutex<Option<JoinHandle<Result<()>>>>,
@@ -71,6 +73,7 @@ impl<D: SagaData> Sagas<D> {
     ) -> Result<Self> {
         saga.check()?;
         let client = SagaClient::new(store, topic, saga.name())?;
+        let name = saga.name().to_owned();
         let (counting, counts) = watch::channel(None);
         let closing = watch::Sender::new(false);
         let driver = Driver {
@@ -84,6 +87,8 @@ impl<D: SagaData> Sagas<D> {
         let driver = tokio::spawn(driver.run());
         Ok(Self {
             client,
+            name,
+            lease: options.lease,
             counts,
             closing,
             driver: Mutex::new(Some(driver)),
@@ -108,10 +113,13 @@ impl<D: SagaData> Sagas<D> {
         filter: EventFilter,
         choose: impl Fn(&RecordedEvent) -> Option<(String, D)> + Send + Sync + 'static,
     ) {
+        let consume = Consume::named(format!("saga {} starts", self.name))
+            .filter(filter)
+            .lease(self.lease);
         let starting = start_on::start_on(
             self.client.clone(),
             topic.to_owned(),
-            filter,
+            consume,
             choose,
             self.closing.subscribe(),
         );

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use super::driver::closed;
 use crate::{
-    Consume, Consumer, Error, EventFilter, RecordedEvent, Result,
+    Consume, Consumer, Error, RecordedEvent, Result,
     cqrs::saga::{SagaClient, SagaData},
 };
 
@@ -18,16 +18,14 @@ const BATCH: u32 = 100;
 pub(super) async fn start_on<D: SagaData>(
     sagas: SagaClient<D>,
     topic: String,
-    filter: EventFilter,
+    consume: Consume,
     choose: impl Fn(&RecordedEvent) -> Option<(String, D)> + Send + Sync,
     mut closing: watch::Receiver<bool>,
 ) {
     let mut pause = Duration::from_millis(100);
     loop {
-        let name = format!("saga {} starts", sagas.log.prefix.trim_end_matches('-'));
-        let consume = Consume::named(name).filter(filter.clone());
         let following = async {
-            let mut consumer = sagas.log.store.consume(&topic, consume).await?;
+            let mut consumer = sagas.log.store.consume(&topic, consume.clone()).await?;
             follow(&sagas, &mut consumer, &choose).await
         };
         let followed = tokio::select! {
