@@ -5,6 +5,7 @@
 //!
 //! - [`Schema`]: events as values of an enum, and what became of those that were written before.
 //! - [`LiveModel`]: a read model in memory that follows topics.
+//! - [`Projection`]: a read model anywhere else, with checkpoints.
 
 mod metadata;
 mod projection;
@@ -12,7 +13,10 @@ mod schema;
 pub mod testing;
 
 pub use metadata::{Envelope, Metadata};
+#[cfg(feature = "postgres")]
+pub use projection::PostgresProjection;
 pub use projection::{
-    Cause, Live, LiveModel, LiveStatus, ProjectionState, ReadModel, Rebuild, TopicProgress,
+    Cause, Live, LiveModel, LiveStatus, OnFailure, ParkedEvent, Project, Projecting, Projection,
+    ProjectionState, ProjectionStatus, ReadModel, Rebuild, TopicProgress,
 };
 pub use schema::{Schema, Unknown};
