@@ -65,6 +65,7 @@ pub(super) struct Board {
 #[derive(Debug)]
 struct Told {
     state: ProjectionState,
+    last_error: Option<Cause>,
     topics: Vec<Place>,
     /// Whether another generation has taken the place of this one.
     replaced: bool,
@@ -100,6 +101,7 @@ impl Board {
         };
         let told = Told {
             state: ProjectionState::Waiting,
+            last_error: None,
             topics: topics.iter().map(place).collect(),
             replaced: false,
             parked: 0,
@@ -142,6 +144,11 @@ impl Board {
         self.told.send_if_modified(|told| {
             let stopped = matches!(told.state, ProjectionState::Stopped(_));
             if !stopped {
+                if let ProjectionState::Retrying(cause) | ProjectionState::Stopped(Some(cause)) =
+                    &state
+                {
+                    told.last_error = Some(Arc::clone(cause));
+                }
                 told.state = state;
             }
             !stopped
@@ -207,9 +214,13 @@ impl Board {
         self.until(is_there).await
     }
 
-    /// Waits until it has stopped.
-    pub(super) async fn stopped(&self) {
-        drop(self.until(|_| false).await);
+    /// Waits until it has stopped, or was replaced.
+    pub(super) async fn stopped(&self) -> Waited {
+        self.until(|_| false).await.unwrap_or(Waited::There)
+    }
+
+    pub(super) fn last_error(&self) -> Option<Cause> {
+        self.told.borrow().last_error.clone()
     }
 
     async fn until(&self, is_there: impl Fn(&Told) -> bool) -> Result<Waited> {

@@ -1,17 +1,25 @@
 //! Projections: read models that are made of events, and follow them.
 //!
 //! - [`LiveModel`]: one in memory, made anew whenever the program starts.
+//! - [`Projection`]: one anywhere else, at least once, with checkpoints.
+//! - `PostgresProjection`: one in PostgreSQL, exactly once.
 
 mod board;
+mod handlers;
 mod live;
 mod pause;
 mod pull;
 mod rebuild;
+#[cfg(feature = "postgres")]
+mod tables;
 
 use serde::de::DeserializeOwned;
 
+#[cfg(feature = "postgres")]
+pub use self::tables::PostgresProjection;
 pub use self::{
     board::{Cause, ProjectionState, TopicProgress},
+    handlers::{OnFailure, ParkedEvent, Project, Projecting, Projection, ProjectionStatus},
     live::{Live, LiveModel, LiveStatus, ReadModel},
     rebuild::Rebuild,
 };

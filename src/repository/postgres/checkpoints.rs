@@ -106,6 +106,61 @@ impl PostgresCheckpoints {
         })
     }
 
+    /// Locks the checkpoint of a consumer in a transaction of the user's until that ends, and tells its
+    /// position: what an earlier transaction of the consumer has done is done, or never will be.
+    ///
+    /// # Errors
+    /// [`LeaseLost`](Error::LeaseLost): roll back, another instance goes on.
+    /// [`RepositoryUnavailable`](Error::RepositoryUnavailable): roll back and try again.
+    pub async fn lock_in(
+        &self,
+        connection: &mut PgConnection,
+        commit: &Commit,
+    ) -> Result<Position> {
+        let sql = format!(
+            "SELECT coalesce(position, 0) FROM {} \
+             WHERE consumer = $1 AND owner = $2 AND epoch = $3 FOR UPDATE",
+            self.table
+        );
+        let found: Option<i64> = sqlx::query_scalar(AssertSqlSafe(sql))
+            .bind(&commit.consumer)
+            .bind(commit.owner)
+            .bind(bigint(commit.epoch))
+            .fetch_optional(connection)
+            .await
+            .map_err(|error| self.failed(error.into()))?;
+        match found {
+            Some(position) => Ok(Position::new(number(position))),
+            None => Err(Error::LeaseLost {
+                consumer: commit.consumer.clone(),
+            }),
+        }
+    }
+
+    /// As [`replace`](Checkpoints::replace), in a transaction of the user's.
+    ///
+    /// # Errors
+    /// Those of [`replace`](Checkpoints::replace): roll back.
+    pub async fn replace_in(
+        &self,
+        connection: &mut PgConnection,
+        consumer: &str,
+        next: &Checkpoint,
+    ) -> Result<u64> {
+        let (sql, arguments) = self.replacing(consumer, next);
+        let replaced = async {
+            let query = sqlx::query_with(AssertSqlSafe(sql), arguments.into_inner()?);
+            Ok::<_, Failure>(query.fetch_optional(connection).await?)
+        };
+        self.replaced(consumer, replaced.await)
+    }
+
+    /// The database.
+    #[cfg(feature = "cqrs")]
+    pub(crate) const fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
     /// Runs a statement in a task of its own: a future that is dropped leaves no session behind that
     /// is in the middle of something.
     async fn fetch(&self, sql: String, arguments: Args) -> Result<Option<PgRow>, Failure> {
@@ -118,27 +173,8 @@ impl PostgresCheckpoints {
             .unwrap_or_else(|_| Err(Failure::new(Kind::Unreachable, "the runtime shuts down")))
     }
 
-    fn failed(&self, failure: Failure) -> Error {
-        failure.error(&format!("postgres table {}", self.table), None)
-    }
-}
-
-#[async_trait]
-impl Checkpoints for PostgresCheckpoints {
-    async fn load(&self, consumer: &str) -> Result<Checkpoint> {
-        let sql = format!(
-            "SELECT revision, origin, position, epoch, owner, held_until, note FROM {} \
-             WHERE consumer = $1",
-            self.table
-        );
-        let row = self.fetch(sql, Args::new().with(consumer)).await;
-        let Some(row) = row.map_err(|failure| self.failed(failure))? else {
-            return Ok(Checkpoint::default());
-        };
-        read(&row).map_err(|error| self.failed(error.into()))
-    }
-
-    async fn replace(&self, consumer: &str, next: &Checkpoint) -> Result<u64> {
+    /// The statement that replaces a checkpoint.
+    fn replacing(&self, consumer: &str, next: &Checkpoint) -> (String, Args) {
         let table = &self.table;
         // A transaction of the user's may hold the row for as long as it likes.
         let sql = format!(
@@ -162,7 +198,10 @@ impl Checkpoints for PostgresCheckpoints {
             .with(next.holder.map(|holder| holder.owner))
             .with(next.holder.map(|holder| holder.until.as_micros()))
             .with(&*next.note);
-        let row = self.fetch(sql, arguments).await;
+        (sql, arguments)
+    }
+
+    fn replaced(&self, consumer: &str, row: Result<Option<PgRow>, Failure>) -> Result<u64> {
         let Some(row) = row.map_err(|failure| self.failed(failure))? else {
             return Err(Error::CheckpointConflict {
                 consumer: consumer.to_owned(),
@@ -170,6 +209,32 @@ impl Checkpoints for PostgresCheckpoints {
         };
         let revision = row.try_get(0).map_err(|error| self.failed(error.into()))?;
         Ok(number(revision))
+    }
+
+    fn failed(&self, failure: Failure) -> Error {
+        failure.error(&format!("postgres table {}", self.table), None)
+    }
+}
+
+#[async_trait]
+impl Checkpoints for PostgresCheckpoints {
+    async fn load(&self, consumer: &str) -> Result<Checkpoint> {
+        let sql = format!(
+            "SELECT revision, origin, position, epoch, owner, held_until, note FROM {} \
+             WHERE consumer = $1",
+            self.table
+        );
+        let row = self.fetch(sql, Args::new().with(consumer)).await;
+        let Some(row) = row.map_err(|failure| self.failed(failure))? else {
+            return Ok(Checkpoint::default());
+        };
+        read(&row).map_err(|error| self.failed(error.into()))
+    }
+
+    async fn replace(&self, consumer: &str, next: &Checkpoint) -> Result<u64> {
+        let (sql, arguments) = self.replacing(consumer, next);
+        let row = self.fetch(sql, arguments).await;
+        self.replaced(consumer, row)
     }
 }
 

@@ -1,0 +1,17 @@
+//! Read models elsewhere: handlers that are given events, and checkpoints of what they have handled.
+
+pub(super) mod generations;
+mod handle;
+mod handler;
+mod parked;
+mod project;
+pub(super) mod sink;
+mod supervisor;
+mod worker;
+
+pub use self::{
+    handle::{Projecting, ProjectionStatus},
+    handler::Projection,
+    parked::ParkedEvent,
+    project::{OnFailure, Project},
+};
