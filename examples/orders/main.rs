@@ -16,6 +16,7 @@ mod services;
 mod shipment;
 mod shop;
 mod stock;
+mod tables;
 mod views;
 
 use std::{
@@ -50,6 +51,9 @@ struct Arguments {
     /// How often the process is killed and started again; never where all is in memory
     #[arg(long, default_value_t = 2)]
     kills: u64,
+    /// The URL of a PostgreSQL database in which the read models are kept, too; an empty one
+    #[arg(long)]
+    read_models: Option<String>,
     /// Works until all is done or it is killed
     #[arg(long, hide = true)]
     work: bool,
@@ -123,6 +127,7 @@ async fn run(arguments: &Arguments) -> Result<Vec<String>> {
 
 /// Has another process work until it is killed. Tells whether it was.
 fn work_and_die(arguments: &Arguments, after: Duration) -> Result<bool> {
+    let read_models = arguments.read_models.iter();
     let mut child: Child = Command::new(std::env::current_exe()?)
         .arg("--work")
         .args(["--adapter", &arguments.adapter])
@@ -130,6 +135,7 @@ fn work_and_die(arguments: &Arguments, after: Duration) -> Result<bool> {
         .args(["--orders", &arguments.orders.to_string()])
         .args(["--clients", &arguments.clients.to_string()])
         .args(["--seed", &arguments.seed.to_string()])
+        .args(read_models.map(|url| format!("--read-models={url}")))
         .spawn()?;
     let killed_at = Instant::now() + after;
     while Instant::now() < killed_at {
@@ -213,7 +219,11 @@ async fn compare(shop: &Shop, truth: &Views) -> Result<Vec<String>> {
         ),
     ];
     let different = same.iter().filter(|(_, same)| !same);
-    Ok(different
+    let mut wrong: Vec<_> = different
         .map(|(view, _)| format!("the read model {view} says something else than the events"))
-        .collect())
+        .collect();
+    if let Some(tables) = &shop.tables {
+        wrong.extend(tables.compare(truth).await?);
+    }
+    Ok(wrong)
 }

@@ -14,6 +14,7 @@ use super::{
     order::{Line, Order, OrderCommand, OrderEvent},
     services::{PAYMENTS, SHIPMENTS, STOCK, Services},
     stock::StockCommand,
+    tables::Tables,
     views::{CATEGORY, CurrentOrders, Demand, ORDERS, OrderHistory, PerCustomer, order_id},
 };
 
@@ -28,6 +29,7 @@ pub(crate) struct Shop {
     pub(crate) orders: Aggregates<Order>,
     pub(crate) sagas: Sagas<Fulfilment>,
     pub(crate) views: LiveViews,
+    pub(crate) tables: Option<Tables>,
 }
 
 /// The four read models in memory.
@@ -40,7 +42,7 @@ pub(crate) struct LiveViews {
 
 pub(crate) async fn open_store(arguments: &Arguments) -> Result<EventStore> {
     let stream = ConfigurationStream::new(&arguments.adapter, &arguments.connection);
-    Ok(EventStore::open(EventStoreConfig::new(stream)).await?)
+    Ok(EventStore::open(EventStoreConfig::new(stream).allow_plain_secrets()).await?)
 }
 
 impl Shop {
@@ -79,8 +81,10 @@ impl Shop {
             customers: LiveModel::open(&store, live()).await?,
             demand: LiveModel::open(&store, live()).await?,
         };
+        let tables = Tables::open(&store, arguments).await?;
         Ok(Self {
             store,
+            tables,
             orders,
             sagas,
             views,
@@ -113,6 +117,9 @@ impl Shop {
 
     pub(crate) async fn close(self) -> Result<()> {
         self.sagas.close().await?;
+        if let Some(tables) = self.tables {
+            tables.stop().await;
+        }
         self.store.close().await?;
         Ok(())
     }
