@@ -78,3 +78,13 @@ pub(crate) async fn files(directory: &Path) -> Result<EventStore> {
         .await?;
     Ok(store)
 }
+
+/// A store with the topic `accounts`, both in a database.
+pub(crate) async fn postgres(url: &str) -> Result<EventStore> {
+    let config = EventStoreConfig::new(ConfigurationStream::postgres(url));
+    let store = EventStore::open(config.allow_plain_secrets()).await?;
+    store
+        .create_topic(TopicConfig::postgres("accounts", url))
+        .await?;
+    Ok(store)
+}

@@ -7,6 +7,7 @@ mod account;
 mod commands;
 #[path = "../load/measure.rs"]
 mod measure;
+mod projections;
 #[path = "../load/raw.rs"]
 mod raw;
 
@@ -48,6 +49,24 @@ enum Work {
         #[arg(long, default_value_t = 0)]
         snapshots: u64,
     },
+    /// A topic that is replayed into a read model in memory, beside a plain read of it
+    Replay {
+        #[arg(long, default_value_t = 1_000_000)]
+        events: u64,
+        /// The URL of an empty PostgreSQL database; files, where there is none
+        #[arg(long)]
+        postgres: Option<String>,
+        #[arg(long, default_value_t = 3)]
+        runs: usize,
+    },
+    /// Commands at a rate, and how long after its answer each is in a read model
+    Lag {
+        /// Commands in a second
+        #[arg(long, default_value_t = 1000)]
+        rate: u64,
+    },
+    /// Reads of a read model in memory while commands change it
+    Reads,
 }
 
 #[tokio::main]
@@ -62,5 +81,12 @@ async fn main() -> Result<()> {
         Work::Load { events, snapshots } => {
             commands::load(directory.path(), events, snapshots, time).await
         }
+        Work::Replay {
+            events,
+            postgres,
+            runs,
+        } => projections::replay(directory.path(), postgres, events, runs).await,
+        Work::Lag { rate } => projections::lag(directory.path(), rate, time).await,
+        Work::Reads => projections::reads(directory.path(), time).await,
     }
 }
