@@ -11,10 +11,11 @@ mod servers;
 use std::time::Duration;
 
 use annals::{
-    Append, Error, EventFilter, EventStore, ExpectedVersion, NewEvent, Position, Read, Version,
+    Append, Error, EventFilter, EventStore, ExpectedVersion, NewEvent, Position, Read,
+    RecordedEvent, Version,
     cqrs::{
-        Aggregate, Aggregates, CommandError, Decision, Decisions, Emit, Envelope, Metadata, Schema,
-        Snapshots, Unknown,
+        Aggregate, Aggregates, CommandError, Decision, Decisions, Emit, Envelope, Metadata,
+        Projection, ReadModel, Schema, Snapshots, Unknown,
         testing::{GivenAggregate, GivenEvents},
     },
 };
@@ -305,7 +306,7 @@ async fn snapshots_of(store: &EventStore, stream: &str) -> Vec<u64> {
         .get_events("t.snapshots", read)
         .await
         .unwrap_or_default();
-    let version = |event: &annals::RecordedEvent| {
+    let version = |event: &RecordedEvent| {
         let label: serde_json::Value = event.metadata_json().unwrap();
         label["version"].as_u64().unwrap()
     };
@@ -587,6 +588,47 @@ fn a_decision_is_made_on_what_its_filter_finds() {
     given
         .when(&TakeSeat { seat: 4, by: 1 })
         .then_rejected(&Unseated::Third);
+}
+
+/// How many seats are taken.
+#[derive(Debug, Default, PartialEq)]
+struct Taken(usize);
+
+impl ReadModel for Taken {
+    type Event = SeatEvent;
+
+    fn apply(&mut self, event: SeatEvent, _: &RecordedEvent) {
+        match event {
+            SeatEvent::SeatTaken { .. } => self.0 += 1,
+            SeatEvent::SeatFreed { .. } => self.0 -= 1,
+        }
+    }
+}
+
+impl Projection for Taken {
+    type Event = SeatEvent;
+    type Error = std::io::Error;
+
+    async fn handle(&mut self, event: SeatEvent, recorded: &RecordedEvent) -> std::io::Result<()> {
+        if recorded.tags.contains("seat:13") {
+            return Err(std::io::Error::other("nobody sits there"));
+        }
+        self.apply(event, recorded);
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_read_model_is_made_of_what_is_given() {
+    let freed = Emit::new(SeatEvent::SeatFreed { seat: 1 });
+    let given = GivenEvents::new([taken(1, 1), taken(2, 1), freed]);
+    assert_eq!(given.read_model::<Taken>(), Taken(1));
+    let mut projection = Taken(0);
+    given.project(&mut projection).await.unwrap();
+    assert_eq!(projection, Taken(1));
+    let refused = GivenEvents::new([taken(1, 1), taken(13, 1), taken(2, 2)]);
+    assert!(refused.project(&mut projection).await.is_err());
+    assert_eq!(projection, Taken(2));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -81,6 +81,7 @@ impl<A: Aggregate> GivenAggregate<A> {
     }
 
     /// Gives it a command.
+    #[must_use]
     #[track_caller]
     pub fn when(self, command: A::Command) -> AggregateOutcome<A> {
         let Self { mut state, schema } = self;
@@ -107,7 +108,6 @@ impl<A: Aggregate> Default for GivenAggregate<A> {
 
 /// What came of a command.
 #[derive(Debug)]
-#[must_use]
 pub struct AggregateOutcome<A: Aggregate> {
     state: A,
     decided: Result<Vec<A::Event>, A::Error>,

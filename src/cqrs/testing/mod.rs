@@ -1,14 +1,14 @@
 //! Help for tests of what is built on the toolkit: given, when, then, without a store.
 
 mod aggregate;
-mod decision;
+mod events;
 mod recorded;
 mod saga;
 
 use serde::{Serialize, de::DeserializeOwned};
 
 pub use aggregate::{AggregateOutcome, GivenAggregate};
-pub use decision::{DecisionOutcome, GivenEvents};
+pub use events::{DecisionOutcome, GivenEvents};
 pub use recorded::recorded;
 pub use saga::GivenSaga;
 

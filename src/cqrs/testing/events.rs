@@ -1,4 +1,4 @@
-//! Given, when, then for decisions.
+//! Given, when, then for what depends on events of any streams: decisions and projections.
 
 use std::fmt::Debug;
 
@@ -7,7 +7,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::{kept, recorded};
 use crate::{
     NewEvent, RecordedEvent,
-    cqrs::{Decision, Emit, Metadata, Schema},
+    cqrs::{Decision, Emit, Metadata, Projection, ReadModel, Schema},
 };
 
 /// A topic in which these events are given, each written and read as it would be in a store.
@@ -39,13 +39,16 @@ use crate::{
 /// GivenEvents::new([taken_seat(7)]).when(&TakeSeat(8)).then(&[taken_seat(8)]);
 /// GivenEvents::new([taken_seat(7)]).when(&TakeSeat(7)).then_rejected(&Taken);
 /// ```
+///
+/// The same for read models ([`read_model`](Self::read_model)) and projections
+/// ([`project`](Self::project)).
 #[derive(Debug)]
 pub struct GivenEvents<E> {
     events: Vec<RecordedEvent>,
     schema: Schema<E>,
 }
 
-impl<E: Serialize + DeserializeOwned> GivenEvents<E> {
+impl<E: Serialize + DeserializeOwned + Send + 'static> GivenEvents<E> {
     /// A topic with these events.
     ///
     /// # Panics
@@ -67,6 +70,56 @@ impl<E: Serialize + DeserializeOwned> GivenEvents<E> {
         Self { events, schema }
     }
 
+    /// The events as they are recorded.
+    #[must_use]
+    pub fn recorded(&self) -> &[RecordedEvent] {
+        &self.events
+    }
+
+    /// The read model that they make.
+    ///
+    /// # Panics
+    /// Where one of them cannot be read.
+    #[must_use]
+    #[track_caller]
+    pub fn read_model<M: ReadModel<Event = E>>(&self) -> M {
+        let mut model = M::default();
+        for recorded in &self.events {
+            if let Some(event) = self.read(recorded) {
+                model.apply(event, recorded);
+            }
+        }
+        model
+    }
+
+    /// Hands them to a projection, one after the other, as a run of it would that nothing disturbs.
+    ///
+    /// # Errors
+    /// What the projection refuses an event for.
+    ///
+    /// # Panics
+    /// Where one of them cannot be read.
+    pub async fn project<P>(&self, projection: &mut P) -> Result<(), P::Error>
+    where
+        P: Projection<Event = E>,
+        E: Sync,
+    {
+        for recorded in &self.events {
+            if let Some(event) = self.read(recorded) {
+                projection.handle(event, recorded).await?;
+            }
+        }
+        projection.flush().await
+    }
+
+    #[track_caller]
+    fn read(&self, recorded: &RecordedEvent) -> Option<E> {
+        match self.schema.decode(recorded) {
+            Ok(event) => event,
+            Err(error) => unrecordable(&error),
+        }
+    }
+
     /// Makes a decision on them.
     ///
     /// # Panics
@@ -76,10 +129,8 @@ impl<E: Serialize + DeserializeOwned> GivenEvents<E> {
         let filter = decision.filter();
         let mut state = D::State::default();
         for event in self.events.iter().filter(|event| filter.matches(event)) {
-            match self.schema.decode(event) {
-                Ok(Some(event)) => decision.apply(&mut state, &event),
-                Ok(None) => {}
-                Err(error) => unrecordable(&error),
+            if let Some(event) = self.read(event) {
+                decision.apply(&mut state, &event);
             }
         }
         let again = |emit: Emit<E>| Emit {
