@@ -1,7 +1,10 @@
 //! Sagas whose runner is dropped, replaced or paused: the next one goes on where it was.
 
 use std::{
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -127,14 +130,14 @@ async fn a_runner_dropped_at_any_event_leaves_a_whole_saga() {
 async fn closing_lets_a_step_finish_and_records_it() {
     let store = Kind::memory().open_with_topic().await;
     let (begun, go) = (
-        std::sync::Arc::new(tokio::sync::Notify::new()),
-        std::sync::Arc::new(tokio::sync::Notify::new()),
+        Arc::new(tokio::sync::Notify::new()),
+        Arc::new(tokio::sync::Notify::new()),
     );
     let saga = {
-        let (begun, go) = (begun.clone(), go.clone());
+        let (begun, go) = (Arc::clone(&begun), Arc::clone(&go));
         Saga::<u32>::named("s")
             .step(Step::new("slow", move |_, data| {
-                let (begun, go) = (begun.clone(), go.clone());
+                let (begun, go) = (Arc::clone(&begun), Arc::clone(&go));
                 async move {
                     begun.notify_one();
                     go.notified().await;
@@ -293,7 +296,7 @@ async fn a_runner_that_was_paused_for_longer_than_its_lease_records_nothing() {
             let store = store.clone();
             move || {
                 let paused = std::sync::Mutex::new(paused);
-                let paused = std::sync::Arc::new(paused);
+                let paused = Arc::new(paused);
                 let runtime = tokio::runtime::Builder::new_current_thread()
                     .enable_all()
                     .build()
@@ -301,8 +304,8 @@ async fn a_runner_that_was_paused_for_longer_than_its_lease_records_nothing() {
                 runtime.block_on(async move {
                     let own = kind.open_another().await;
                     let store = own.unwrap_or(store);
-                    let resumed = std::sync::Arc::new(AtomicBool::new(false));
-                    let noted = resumed.clone();
+                    let resumed = Arc::new(AtomicBool::new(false));
+                    let noted = Arc::clone(&resumed);
                     let saga = Saga::<String>::named("s").step(Step::new("work", move |_, _| {
                         tell.send(()).unwrap();
                         paused.lock().unwrap().recv().unwrap();
@@ -322,12 +325,12 @@ async fn a_runner_that_was_paused_for_longer_than_its_lease_records_nothing() {
         });
         let told = tokio::task::spawn_blocking(move || begun.recv().unwrap());
         soon("the first", told).await.unwrap();
-        let release = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
-        let calling = std::sync::Arc::new(tokio::sync::Notify::new());
+        let release = Arc::new(tokio::sync::Semaphore::new(0));
+        let calling = Arc::new(tokio::sync::Notify::new());
         let saga = {
-            let (release, calling) = (release.clone(), calling.clone());
+            let (release, calling) = (Arc::clone(&release), Arc::clone(&calling));
             Saga::<String>::named("s").step(Step::new("work", move |_, _| {
-                let (release, calling) = (release.clone(), calling.clone());
+                let (release, calling) = (Arc::clone(&release), Arc::clone(&calling));
                 async move {
                     calling.notify_one();
                     drop(release.acquire().await);
@@ -423,7 +426,9 @@ async fn sagas_are_started_by_events_once_for_each_id() {
             sagas.start_on("orders", EventFilter::all(), |event| {
                 let number: u64 = event.json().ok()?;
                 // Two events of each number that is even.
-                (number % 2 == 0).then(|| (number.to_string(), Vec::new()))
+                number
+                    .is_multiple_of(2)
+                    .then(|| (number.to_string(), Vec::new()))
             });
             append(&store, "orders", "o", 20 + round).await;
             until("the last", async || {

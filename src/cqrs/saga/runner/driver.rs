@@ -1,17 +1,19 @@
 //! Runs sagas while it has the lease: hears from the log what there is, gives each saga that has something
 //! to do to a worker, and keeps how far the log is settled.
 
-use std::{ops::ControlFlow, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
+use std::{ops::ControlFlow, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, StreamExt};
 use tokio::{
-    sync::{oneshot, watch},
+    sync::watch,
     task::JoinSet,
     time::{Instant, MissedTickBehavior},
 };
 
 use super::{
-    SagaCounts, SagaOptions, left_behind,
+    SagaCounts, SagaOptions,
+    lease::lease,
+    left_behind,
     table::Table,
     worker::{Rest, Worker},
 };
@@ -28,9 +30,6 @@ use crate::{
 const COMMIT: Duration = Duration::from_secs(1);
 /// The longest sleep, so that a clock that was set is noticed.
 const SLEEP: Duration = Duration::from_secs(10);
-/// How long the write of a lease may take that nobody waits for any more.
-const FINISH: Duration = Duration::from_secs(2);
-
 /// What a runner needs, from one lease to the next.
 #[derive(Debug)]
 pub(super) struct Driver<D> {
@@ -108,7 +107,7 @@ impl<D: SagaData> Driver<D> {
         let consume = Consume::named(format!("saga {}", self.saga.name))
             .filter(self.log.filter())
             .lease(self.options.lease);
-        let consumer = lease(&self.log, consume).await?;
+        let consumer = lease(&self.log.store, &self.log.topic, consume).await?;
         let fence = Fence::raise(&self.log).await?;
         let mut table = Table::default();
         // Newer than the checkpoint perhaps, so that some come again by the log.
@@ -245,25 +244,6 @@ impl<D: SagaData> Lead<D> {
         }
         Ok(())
     }
-}
-
-/// Takes the lease. Where nobody waits for that any more, a lease which is just being taken is given back,
-/// and not left to whoever comes next to be waited for.
-async fn lease<D: SagaData>(log: &SagaLog<D>, consume: Consume) -> Result<Consumer> {
-    let (mut give, taken) = oneshot::channel();
-    let (store, topic) = (log.store.clone(), log.topic.clone());
-    tokio::spawn(async move {
-        let mut taking = pin!(store.consume(&topic, consume));
-        let leased = tokio::select! {
-            leased = &mut taking => leased,
-            () = give.closed() => match tokio::time::timeout(FINISH, taking).await {
-                Ok(leased) => leased,
-                Err(_) => return,
-            },
-        };
-        drop(give.send(leased));
-    });
-    taken.await.unwrap_or(Err(Error::Closed))
 }
 
 /// How long to sleep until then.
