@@ -32,6 +32,12 @@ const UNDONE: [&str; 7] = [
     "SagaCompensated",
 ];
 
+/// One that does not wait long before it looks whether the one before has gone.
+fn open_quickly(store: &EventStore, world: &World) -> Sagas<Data> {
+    let options = options().lease(Duration::from_secs(2));
+    Sagas::open(store, "t", world.saga(), options).unwrap()
+}
+
 async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let waiting = async {
         while !is_so().await {
@@ -69,7 +75,7 @@ async fn a_step_that_was_done_and_not_recorded_is_called_again_with_its_key() {
             world.plan(&id, "ship", false, 1, Fault::Refuse);
             world.plan(&id, "ship", false, 2, Fault::Refuse);
             world.plan(&id, step, undoing, 1, Fault::Hang);
-            let sagas = open(&store, world.saga());
+            let sagas = open_quickly(&store, &world);
             sagas.start(&id, Vec::new()).await.unwrap();
             let called = || {
                 let calls = world.calls(&id);
@@ -80,7 +86,7 @@ async fn a_step_that_was_done_and_not_recorded_is_called_again_with_its_key() {
             until("the call", async || called()).await;
             drop(sagas);
             // Its effect is there, and the next one does not make a second.
-            let sagas = open(&store, world.saga());
+            let sagas = open_quickly(&store, &world);
             if step == "ship" {
                 // It was done, and then it was said that it was not: what it says counts.
                 let outcome = outcome(&sagas, &id).await;
@@ -111,13 +117,13 @@ async fn a_runner_dropped_at_any_event_leaves_a_whole_saga() {
                 world.plan(&id, "ship", false, 2, Fault::Refuse);
                 let seen = Subscribe::from_start().stream(format!("s-{id}"));
                 let mut seen = store.subscribe("t", seen).await.unwrap();
-                let sagas = open(&store, world.saga());
+                let sagas = open_quickly(&store, &world);
                 sagas.start(&id, Vec::new()).await.unwrap();
                 for _ in 0..nth {
                     soon("an event", seen.try_next()).await.unwrap();
                 }
                 drop(sagas);
-                let sagas = open(&store, world.saga());
+                let sagas = open_quickly(&store, &world);
                 check_undone(&store, &world, &sagas, &id).await;
                 soon("to close", sagas.close()).await.unwrap();
             }
@@ -450,4 +456,65 @@ async fn sagas_are_started_by_events_once_for_each_id() {
         }
         store.close().await.unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_saga_is_left_alone_and_goes_on_when_it_is_restored() {
+    let store = Kind::memory().open_with_topic().await;
+    let world = World::patient();
+    let saga = Saga::named("s")
+        .step(Step::wait("rest", |_| Duration::from_millis(300)))
+        .step(world.step("reserve"));
+    let sagas = open(&store, saga);
+    sagas.start("1", Vec::new()).await.unwrap();
+    until("it to wait", async || {
+        sagas.counts().is_some_and(|counts| counts.waiting == 1)
+    })
+    .await;
+    store.delete_stream("t", "s-1").await.unwrap();
+    until("it to be forgotten", async || {
+        let counts = sagas.counts().unwrap();
+        counts.waiting + counts.running == 0
+    })
+    .await;
+    assert!(!sagas.start("1", Vec::new()).await.unwrap());
+    store.restore_stream("t", "s-1").await.unwrap();
+    until("the end", async || world.effects("1").len() == 1).await;
+    assert!(matches!(
+        outcome(&sagas, "1").await,
+        SagaOutcome::Completed(_)
+    ));
+    store.close().await.unwrap();
+}
+
+/// The server of the topic is killed while sagas are at work, and started again.
+#[tokio::test(flavor = "multi_thread")]
+async fn sagas_wait_for_their_topic_while_it_is_away() {
+    let server = crate::servers::Postgres::start(&[]);
+    let kind = Kind::at(&server);
+    let store = kind.open_with_topic().await;
+    let world = World::patient();
+    let sagas = open(&store, world.saga());
+    for id in 0..40 {
+        if id % 4 == 0 {
+            (1..=3).for_each(|nth| world.plan(&id.to_string(), "tell", false, nth, Fault::Refuse));
+        }
+        sagas.start(&id.to_string(), Vec::new()).await.unwrap();
+    }
+    server.kill();
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    server.start_again();
+    for id in 0..40 {
+        let expected = if id % 4 == 0 { 0 } else { 4 };
+        let id = id.to_string();
+        until("the end", async || {
+            let state = sagas.status(&id).await;
+            state.is_ok_and(|state| state.unwrap().is_ended())
+        })
+        .await;
+        assert_eq!(world.effects(&id).len(), expected, "{id}");
+    }
+    world.check_keys();
+    soon("to close", sagas.close()).await.unwrap();
+    store.close().await.unwrap();
 }

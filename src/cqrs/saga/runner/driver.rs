@@ -18,7 +18,7 @@ use super::{
     worker::{Rest, Worker},
 };
 use crate::{
-    Clock, Consume, Consumer, Error, Position, RecordedEvent, Result, Timestamp,
+    Clock, Consume, Consumer, Error, Position, RecordedEvent, Result, STREAM_RESTORED, Timestamp,
     cqrs::saga::{
         Saga, SagaData,
         event::types,
@@ -188,13 +188,14 @@ impl<D: SagaData> Lead<D> {
             };
             let worker = Arc::clone(&self.worker);
             self.workers.spawn(async move {
-                let working = AssertUnwindSafe(worker.work(&id)).catch_unwind();
-                let rest = working.await.unwrap_or_else(|_| {
-                    tracing::error!(saga = id, "a worker has panicked; trying again");
-                    let now = worker.clock.now().as_micros();
-                    let soon = now.saturating_add(5_000_000);
-                    Ok(Rest::Waits(Timestamp::from_micros(soon)))
-                });
+                let working = AssertUnwindSafe(worker.work(&id)).catch_unwind().await;
+                let rest = match working {
+                    Ok(rest) => rest.or_else(|error| spare(&id, error, worker.clock.now())),
+                    Err(_) => {
+                        tracing::error!(saga = id, "a worker has panicked; trying again");
+                        Ok(later(worker.clock.now()))
+                    }
+                };
                 (id, rest)
             });
         }
@@ -205,9 +206,9 @@ impl<D: SagaData> Lead<D> {
             return;
         };
         match event.event_type.as_str() {
-            types::STARTED => self.table.started(id, event.position),
-            // A saga that was brought back is one that goes on.
-            types::SIGNAL | types::RESUMED | crate::STREAM_RESTORED => self.table.wake(id),
+            // One that was deleted was forgotten, and comes again where it is restored.
+            types::STARTED | STREAM_RESTORED => self.table.started(id, event.position),
+            types::SIGNAL | types::RESUMED => self.table.wake(id),
             _ => {}
         }
     }
@@ -244,6 +245,24 @@ impl<D: SagaData> Lead<D> {
         }
         Ok(())
     }
+}
+
+/// What is wrong with one saga does not stop the others: it is tried again later.
+fn spare(id: &str, error: Error, now: Timestamp) -> Result<Rest> {
+    match error {
+        Error::Closed | Error::ConditionFailed { .. } | Error::TopicNotFound { .. } => Err(error),
+        error => {
+            tracing::error!(saga = id, %error, "a saga cannot go on; trying again");
+            Ok(later(now))
+        }
+    }
+}
+
+fn later(now: Timestamp) -> Rest {
+    let micros = i64::try_from(SLEEP.as_micros()).unwrap_or(0);
+    Rest::Waits(Timestamp::from_micros(
+        now.as_micros().saturating_add(micros),
+    ))
 }
 
 /// How long to sleep until then.
