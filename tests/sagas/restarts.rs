@@ -1,7 +1,10 @@
 //! Sagas whose runner is dropped, replaced or paused: the next one goes on where it was.
 
 use std::{
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -28,6 +31,12 @@ const UNDONE: [&str; 7] = [
     "CompensationCompleted",
     "SagaCompensated",
 ];
+
+/// One that does not wait long before it looks whether the one before has gone.
+fn open_quickly(store: &EventStore, world: &World) -> Sagas<Data> {
+    let options = options().lease(Duration::from_secs(2));
+    Sagas::open(store, "t", world.saga(), options).unwrap()
+}
 
 async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let waiting = async {
@@ -66,7 +75,7 @@ async fn a_step_that_was_done_and_not_recorded_is_called_again_with_its_key() {
             world.plan(&id, "ship", false, 1, Fault::Refuse);
             world.plan(&id, "ship", false, 2, Fault::Refuse);
             world.plan(&id, step, undoing, 1, Fault::Hang);
-            let sagas = open(&store, world.saga());
+            let sagas = open_quickly(&store, &world);
             sagas.start(&id, Vec::new()).await.unwrap();
             let called = || {
                 let calls = world.calls(&id);
@@ -77,7 +86,7 @@ async fn a_step_that_was_done_and_not_recorded_is_called_again_with_its_key() {
             until("the call", async || called()).await;
             drop(sagas);
             // Its effect is there, and the next one does not make a second.
-            let sagas = open(&store, world.saga());
+            let sagas = open_quickly(&store, &world);
             if step == "ship" {
                 // It was done, and then it was said that it was not: what it says counts.
                 let outcome = outcome(&sagas, &id).await;
@@ -108,13 +117,13 @@ async fn a_runner_dropped_at_any_event_leaves_a_whole_saga() {
                 world.plan(&id, "ship", false, 2, Fault::Refuse);
                 let seen = Subscribe::from_start().stream(format!("s-{id}"));
                 let mut seen = store.subscribe("t", seen).await.unwrap();
-                let sagas = open(&store, world.saga());
+                let sagas = open_quickly(&store, &world);
                 sagas.start(&id, Vec::new()).await.unwrap();
                 for _ in 0..nth {
                     soon("an event", seen.try_next()).await.unwrap();
                 }
                 drop(sagas);
-                let sagas = open(&store, world.saga());
+                let sagas = open_quickly(&store, &world);
                 check_undone(&store, &world, &sagas, &id).await;
                 soon("to close", sagas.close()).await.unwrap();
             }
@@ -127,14 +136,14 @@ async fn a_runner_dropped_at_any_event_leaves_a_whole_saga() {
 async fn closing_lets_a_step_finish_and_records_it() {
     let store = Kind::memory().open_with_topic().await;
     let (begun, go) = (
-        std::sync::Arc::new(tokio::sync::Notify::new()),
-        std::sync::Arc::new(tokio::sync::Notify::new()),
+        Arc::new(tokio::sync::Notify::new()),
+        Arc::new(tokio::sync::Notify::new()),
     );
     let saga = {
-        let (begun, go) = (begun.clone(), go.clone());
+        let (begun, go) = (Arc::clone(&begun), Arc::clone(&go));
         Saga::<u32>::named("s")
             .step(Step::new("slow", move |_, data| {
-                let (begun, go) = (begun.clone(), go.clone());
+                let (begun, go) = (Arc::clone(&begun), Arc::clone(&go));
                 async move {
                     begun.notify_one();
                     go.notified().await;
@@ -293,7 +302,7 @@ async fn a_runner_that_was_paused_for_longer_than_its_lease_records_nothing() {
             let store = store.clone();
             move || {
                 let paused = std::sync::Mutex::new(paused);
-                let paused = std::sync::Arc::new(paused);
+                let paused = Arc::new(paused);
                 let runtime = tokio::runtime::Builder::new_current_thread()
                     .enable_all()
                     .build()
@@ -301,8 +310,8 @@ async fn a_runner_that_was_paused_for_longer_than_its_lease_records_nothing() {
                 runtime.block_on(async move {
                     let own = kind.open_another().await;
                     let store = own.unwrap_or(store);
-                    let resumed = std::sync::Arc::new(AtomicBool::new(false));
-                    let noted = resumed.clone();
+                    let resumed = Arc::new(AtomicBool::new(false));
+                    let noted = Arc::clone(&resumed);
                     let saga = Saga::<String>::named("s").step(Step::new("work", move |_, _| {
                         tell.send(()).unwrap();
                         paused.lock().unwrap().recv().unwrap();
@@ -322,12 +331,12 @@ async fn a_runner_that_was_paused_for_longer_than_its_lease_records_nothing() {
         });
         let told = tokio::task::spawn_blocking(move || begun.recv().unwrap());
         soon("the first", told).await.unwrap();
-        let release = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
-        let calling = std::sync::Arc::new(tokio::sync::Notify::new());
+        let release = Arc::new(tokio::sync::Semaphore::new(0));
+        let calling = Arc::new(tokio::sync::Notify::new());
         let saga = {
-            let (release, calling) = (release.clone(), calling.clone());
+            let (release, calling) = (Arc::clone(&release), Arc::clone(&calling));
             Saga::<String>::named("s").step(Step::new("work", move |_, _| {
-                let (release, calling) = (release.clone(), calling.clone());
+                let (release, calling) = (Arc::clone(&release), Arc::clone(&calling));
                 async move {
                     calling.notify_one();
                     drop(release.acquire().await);
@@ -423,7 +432,9 @@ async fn sagas_are_started_by_events_once_for_each_id() {
             sagas.start_on("orders", EventFilter::all(), |event| {
                 let number: u64 = event.json().ok()?;
                 // Two events of each number that is even.
-                (number % 2 == 0).then(|| (number.to_string(), Vec::new()))
+                number
+                    .is_multiple_of(2)
+                    .then(|| (number.to_string(), Vec::new()))
             });
             append(&store, "orders", "o", 20 + round).await;
             until("the last", async || {
@@ -445,4 +456,65 @@ async fn sagas_are_started_by_events_once_for_each_id() {
         }
         store.close().await.unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_saga_is_left_alone_and_goes_on_when_it_is_restored() {
+    let store = Kind::memory().open_with_topic().await;
+    let world = World::patient();
+    let saga = Saga::named("s")
+        .step(Step::wait("rest", |_| Duration::from_millis(300)))
+        .step(world.step("reserve"));
+    let sagas = open(&store, saga);
+    sagas.start("1", Vec::new()).await.unwrap();
+    until("it to wait", async || {
+        sagas.counts().is_some_and(|counts| counts.waiting == 1)
+    })
+    .await;
+    store.delete_stream("t", "s-1").await.unwrap();
+    until("it to be forgotten", async || {
+        let counts = sagas.counts().unwrap();
+        counts.waiting + counts.running == 0
+    })
+    .await;
+    assert!(!sagas.start("1", Vec::new()).await.unwrap());
+    store.restore_stream("t", "s-1").await.unwrap();
+    until("the end", async || world.effects("1").len() == 1).await;
+    assert!(matches!(
+        outcome(&sagas, "1").await,
+        SagaOutcome::Completed(_)
+    ));
+    store.close().await.unwrap();
+}
+
+/// The server of the topic is killed while sagas are at work, and started again.
+#[tokio::test(flavor = "multi_thread")]
+async fn sagas_wait_for_their_topic_while_it_is_away() {
+    let server = crate::servers::Postgres::start(&[]);
+    let kind = Kind::at(&server);
+    let store = kind.open_with_topic().await;
+    let world = World::patient();
+    let sagas = open(&store, world.saga());
+    for id in 0..40 {
+        if id % 4 == 0 {
+            (1..=3).for_each(|nth| world.plan(&id.to_string(), "tell", false, nth, Fault::Refuse));
+        }
+        sagas.start(&id.to_string(), Vec::new()).await.unwrap();
+    }
+    server.kill();
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    server.start_again();
+    for id in 0..40 {
+        let expected = if id % 4 == 0 { 0 } else { 4 };
+        let id = id.to_string();
+        until("the end", async || {
+            let state = sagas.status(&id).await;
+            state.is_ok_and(|state| state.unwrap().is_ended())
+        })
+        .await;
+        assert_eq!(world.effects(&id).len(), expected, "{id}");
+    }
+    world.check_keys();
+    soon("to close", sagas.close()).await.unwrap();
+    store.close().await.unwrap();
 }

@@ -237,7 +237,7 @@ async fn as_many_run_at_once_as_there_are_places_and_all_end() {
     let store = Kind::memory().open_with_topic().await;
     let running = std::sync::Arc::new(tokio::sync::Semaphore::new(3));
     let saga = Saga::<u32>::named("s").step(annals::cqrs::Step::new("work", move |_, data| {
-        let running = running.clone();
+        let running = std::sync::Arc::clone(&running);
         async move {
             // A fourth one at once fails.
             let _place = running

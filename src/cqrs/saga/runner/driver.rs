@@ -1,22 +1,24 @@
 //! Runs sagas while it has the lease: hears from the log what there is, gives each saga that has something
 //! to do to a worker, and keeps how far the log is settled.
 
-use std::{ops::ControlFlow, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
+use std::{ops::ControlFlow, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, StreamExt};
 use tokio::{
-    sync::{oneshot, watch},
+    sync::watch,
     task::JoinSet,
     time::{Instant, MissedTickBehavior},
 };
 
 use super::{
-    SagaCounts, SagaOptions, left_behind,
+    SagaCounts, SagaOptions,
+    lease::lease,
+    left_behind,
     table::Table,
     worker::{Rest, Worker},
 };
 use crate::{
-    Clock, Consume, Consumer, Error, Position, RecordedEvent, Result, Timestamp,
+    Clock, Consume, Consumer, Error, Position, RecordedEvent, Result, STREAM_RESTORED, Timestamp,
     cqrs::saga::{
         Saga, SagaData,
         event::types,
@@ -28,9 +30,6 @@ use crate::{
 const COMMIT: Duration = Duration::from_secs(1);
 /// The longest sleep, so that a clock that was set is noticed.
 const SLEEP: Duration = Duration::from_secs(10);
-/// How long the write of a lease may take that nobody waits for any more.
-const FINISH: Duration = Duration::from_secs(2);
-
 /// What a runner needs, from one lease to the next.
 #[derive(Debug)]
 pub(super) struct Driver<D> {
@@ -108,7 +107,7 @@ impl<D: SagaData> Driver<D> {
         let consume = Consume::named(format!("saga {}", self.saga.name))
             .filter(self.log.filter())
             .lease(self.options.lease);
-        let consumer = lease(&self.log, consume).await?;
+        let consumer = lease(&self.log.store, &self.log.topic, consume).await?;
         let fence = Fence::raise(&self.log).await?;
         let mut table = Table::default();
         // Newer than the checkpoint perhaps, so that some come again by the log.
@@ -189,13 +188,14 @@ impl<D: SagaData> Lead<D> {
             };
             let worker = Arc::clone(&self.worker);
             self.workers.spawn(async move {
-                let working = AssertUnwindSafe(worker.work(&id)).catch_unwind();
-                let rest = working.await.unwrap_or_else(|_| {
-                    tracing::error!(saga = id, "a worker has panicked; trying again");
-                    let now = worker.clock.now().as_micros();
-                    let soon = now.saturating_add(5_000_000);
-                    Ok(Rest::Waits(Timestamp::from_micros(soon)))
-                });
+                let working = AssertUnwindSafe(worker.work(&id)).catch_unwind().await;
+                let rest = match working {
+                    Ok(rest) => rest.or_else(|error| spare(&id, error, worker.clock.now())),
+                    Err(_) => {
+                        tracing::error!(saga = id, "a worker has panicked; trying again");
+                        Ok(later(worker.clock.now()))
+                    }
+                };
                 (id, rest)
             });
         }
@@ -206,9 +206,9 @@ impl<D: SagaData> Lead<D> {
             return;
         };
         match event.event_type.as_str() {
-            types::STARTED => self.table.started(id, event.position),
-            // A saga that was brought back is one that goes on.
-            types::SIGNAL | types::RESUMED | crate::STREAM_RESTORED => self.table.wake(id),
+            // One that was deleted was forgotten, and comes again where it is restored.
+            types::STARTED | STREAM_RESTORED => self.table.started(id, event.position),
+            types::SIGNAL | types::RESUMED => self.table.wake(id),
             _ => {}
         }
     }
@@ -247,23 +247,22 @@ impl<D: SagaData> Lead<D> {
     }
 }
 
-/// Takes the lease. Where nobody waits for that any more, a lease which is just being taken is given back,
-/// and not left to whoever comes next to be waited for.
-async fn lease<D: SagaData>(log: &SagaLog<D>, consume: Consume) -> Result<Consumer> {
-    let (mut give, taken) = oneshot::channel();
-    let (store, topic) = (log.store.clone(), log.topic.clone());
-    tokio::spawn(async move {
-        let mut taking = pin!(store.consume(&topic, consume));
-        let leased = tokio::select! {
-            leased = &mut taking => leased,
-            () = give.closed() => match tokio::time::timeout(FINISH, taking).await {
-                Ok(leased) => leased,
-                Err(_) => return,
-            },
-        };
-        drop(give.send(leased));
-    });
-    taken.await.unwrap_or(Err(Error::Closed))
+/// What is wrong with one saga does not stop the others: it is tried again later.
+fn spare(id: &str, error: Error, now: Timestamp) -> Result<Rest> {
+    match error {
+        Error::Closed | Error::ConditionFailed { .. } | Error::TopicNotFound { .. } => Err(error),
+        error => {
+            tracing::error!(saga = id, %error, "a saga cannot go on; trying again");
+            Ok(later(now))
+        }
+    }
+}
+
+fn later(now: Timestamp) -> Rest {
+    let micros = i64::try_from(SLEEP.as_micros()).unwrap_or(0);
+    Rest::Waits(Timestamp::from_micros(
+        now.as_micros().saturating_add(micros),
+    ))
 }
 
 /// How long to sleep until then.

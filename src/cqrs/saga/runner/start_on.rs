@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use tokio::sync::watch;
 
-use super::driver::closed;
+use super::{driver::closed, lease::lease};
 use crate::{
     Consume, Consumer, Error, RecordedEvent, Result,
     cqrs::saga::{SagaClient, SagaData},
@@ -25,7 +25,7 @@ pub(super) async fn start_on<D: SagaData>(
     let mut pause = Duration::from_millis(100);
     loop {
         let following = async {
-            let mut consumer = sagas.log.store.consume(&topic, consume.clone()).await?;
+            let mut consumer = lease(&sagas.log.store, &topic, consume.clone()).await?;
             follow(&sagas, &mut consumer, &choose).await
         };
         let followed = tokio::select! {
