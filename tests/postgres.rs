@@ -153,8 +153,8 @@ async fn a_configuration_in_files_leads_to_topics_in_a_database() {
     .await
     .unwrap();
     assert_eq!(
-        left, 2,
-        "the tables of topics and of versions, and nothing else"
+        left, 3,
+        "the tables of topics, of what was removed, and of versions, and nothing else"
     );
     // The name can be used anew, and starts empty.
     store
@@ -493,6 +493,35 @@ async fn a_server_that_only_takes_reads_says_so() {
     let config = EventStoreConfig::new(ConfigurationStream::postgres(&reader)).read_only();
     let store = EventStore::open(config).await.unwrap();
     assert_eq!(store.get_latest_version("t").await.unwrap().get(), 1);
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_schema_of_the_first_version_is_brought_up_to_date() {
+    let url = postgres().fresh();
+    let schema = schema(&url);
+    let store = open_in(&url).await.unwrap();
+    store
+        .create_topic(TopicConfig::postgres("t", &url))
+        .await
+        .unwrap();
+    store.append_events("t", counted(2)).await.unwrap();
+    store.close().await.unwrap();
+    // As the first version had left it.
+    let back = format!(
+        "DROP TABLE {schema}.removed; DELETE FROM {schema}.schema_version WHERE version > 1"
+    );
+    run_sql(&url, back).await;
+    let stores = futures_util::future::join_all((0..4).map(|_| open_in(&url))).await;
+    for store in stores {
+        let store = store.unwrap();
+        assert_eq!(store.get_events("t", Read::all()).await.unwrap().len(), 1);
+        store.close().await.unwrap();
+    }
+    let store = open_in(&url).await.unwrap();
+    store.delete_topic("t").await.unwrap();
+    store.purge_topic("t").await.unwrap();
+    run_sql(&url, format!("SELECT 1 / count(*) FROM {schema}.removed")).await;
     store.close().await.unwrap();
 }
 

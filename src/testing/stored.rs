@@ -1,18 +1,24 @@
 //! P6 for what is stored: a walk through all of it finds all of it, and what was removed is gone.
 
+use futures_util::TryStreamExt;
+
 use super::{
     case::case_table,
     draft::Draft,
     random::Random,
     scene::{Scene, race},
 };
-use crate::models::{Position, StorageId, StoreId, TopicName};
+use crate::{
+    models::{Position, Result, StorageId, StoreId, TopicName},
+    repository::{Page, ReadPlan},
+};
 
 case_table! { Exact:
     verifying_counts_every_event,
     verifying_beside_writers_finds_everything_whole,
     every_storage_is_listed_but_those_of_configurations,
     what_was_removed_never_comes_back,
+    who_has_not_heard_of_a_removal_finds_nothing_else_in_its_place,
     removing_twice_is_removing_once,
 }
 
@@ -116,6 +122,51 @@ async fn what_was_removed_never_comes_back(scene: Scene) {
         let again = again.further_handle().await;
         assert_eq!(again.log().await.len(), 3);
     }
+}
+
+async fn who_has_not_heard_of_a_removal_finds_nothing_else_in_its_place(scene: Scene) {
+    let before = Draft::to("s").events(3, "Before");
+    scene.write(before.clone()).await;
+    // Another handle knows the storage, and is not told.
+    let unaware = scene.further_handle().await;
+    assert_eq!(unaware.log().await.len(), 3);
+    unaware.write(Draft::to("s").event("More")).await;
+    let Scene {
+        repository,
+        placement,
+        ..
+    } = &scene;
+    repository.seal(placement, Position::START).await.unwrap();
+    repository.remove(placement.storage).await.unwrap();
+    // The topic comes back, as it does where it moves to and fro.
+    let fresh = scene.other_topic("topic").await;
+    fresh.write(before).await;
+    let missed = |outcome: Result<()>, what| {
+        // Nothing at all may be there any more, the repository included.
+        assert!(outcome.is_err(), "{what} of a storage that was removed");
+    };
+    let Scene {
+        repository,
+        placement,
+        ..
+    } = &unaware;
+    let batch = Draft::to("s").event("Late").build();
+    missed(
+        repository.append(placement, batch).await.map(drop),
+        "an append",
+    );
+    let state = repository.state(placement, None).await;
+    missed(state.map(drop), "the head");
+    let seal = repository.seal(placement, Position::new(9)).await;
+    missed(seal.map(drop), "a seal");
+    let log = repository.read(placement, ReadPlan::all_after(Position::START));
+    let log: Result<Vec<Page>> = log.try_collect().await;
+    missed(log.map(drop), "a read");
+    assert_eq!(fresh.log().await.len(), 3);
+    assert_eq!(
+        fresh.write(Draft::to("s").event("Next")).await.first.get(),
+        4
+    );
 }
 
 async fn removing_twice_is_removing_once(scene: Scene) {

@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, PgConnection, Row};
 
 use super::{
     errors::{Failure, Kind},
-    names::{TopicNames, table_base, topic_lock},
+    names::{CatalogNames, TopicNames, table_base, topic_lock},
     schema::{begin, execute},
     shared::{Args, Shared},
 };
@@ -105,9 +105,10 @@ pub(super) async fn make(
         .execute(&mut *connection)
         .await?;
     if known.rows_affected() == 0 {
+        refuse_removed(connection, &catalog.removed, placement.storage).await?;
         let id = next_id(connection, &catalog.topics).await?;
         let base = table_base(&placement.topic, table);
-        let name = free_name(connection, &catalog.schema, &base, id).await?;
+        let name = free_name(connection, catalog, &base, id).await?;
         let sql = format!(
             "INSERT INTO {} (id, name, events_table, storage, store, options) \
              OVERRIDING SYSTEM VALUE VALUES ($1, $2, $3, $4, $5, $6::json)",
@@ -128,6 +129,23 @@ pub(super) async fn make(
     execute(connection, "COMMIT".to_owned()).await
 }
 
+/// A call of somebody who stood still does not make anew what was removed.
+async fn refuse_removed(
+    connection: &mut PgConnection,
+    removed: &str,
+    storage: StorageId,
+) -> Result<(), Failure> {
+    let sql = format!("SELECT EXISTS (SELECT FROM {removed} WHERE storage = $1)");
+    let is_removed: bool = sqlx::query_scalar(AssertSqlSafe(sql))
+        .bind(storage.uuid())
+        .fetch_one(connection)
+        .await?;
+    if is_removed {
+        return Err(Failure::new(Kind::Gone, "the storage was removed"));
+    }
+    Ok(())
+}
+
 async fn next_id(connection: &mut PgConnection, topics: &str) -> Result<i32, Failure> {
     let id: i64 = sqlx::query_scalar("SELECT nextval(pg_get_serial_sequence($1, 'id'))")
         .bind(topics)
@@ -136,30 +154,35 @@ async fn next_id(connection: &mut PgConnection, topics: &str) -> Result<i32, Fai
     i32::try_from(id).map_err(|_| Failure::new(Kind::Refused, "the table of topics is full"))
 }
 
-/// What the table is called: `base` itself, if nothing else is called so, else with the topic's
-/// number behind it.
+/// What the table is called: `base` itself, if nothing else is called so or was, else with the topic's
+/// number behind it. A name is never used again: who has not heard that a topic's storage is gone would
+/// take another one for it.
 async fn free_name(
     connection: &mut PgConnection,
-    schema: &str,
+    catalog: &CatalogNames,
     base: &str,
     id: i32,
 ) -> Result<String, Failure> {
+    let sql = format!(
+        "SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+         WHERE n.nspname = $1 AND c.relname = ANY ($2)) \
+         OR EXISTS (SELECT FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace \
+         WHERE n.nspname = $1 AND t.typname = ANY ($2)) \
+         OR EXISTS (SELECT FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace \
+         WHERE n.nspname = $1 AND p.proname = $3 || '_append') \
+         OR EXISTS (SELECT FROM {} r WHERE r.events_table = ANY ($2) \
+         OR r.events_table || '_tags' = $3)",
+        catalog.removed
+    );
     let mut name = base.to_owned();
     for attempt in 0_u32.. {
         let names: Vec<_> = ["", "_tags"].map(|suffix| format!("{name}{suffix}")).into();
-        let taken: bool = sqlx::query_scalar(
-            "SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
-             WHERE n.nspname = $1 AND c.relname = ANY ($2)) \
-             OR EXISTS (SELECT FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace \
-             WHERE n.nspname = $1 AND t.typname = ANY ($2)) \
-             OR EXISTS (SELECT FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace \
-             WHERE n.nspname = $1 AND p.proname = $3 || '_append')",
-        )
-        .bind(schema)
-        .bind(names)
-        .bind(&name)
-        .fetch_one(&mut *connection)
-        .await?;
+        let taken: bool = sqlx::query_scalar(AssertSqlSafe(sql.as_str()))
+            .bind(&catalog.schema)
+            .bind(names)
+            .bind(&name)
+            .fetch_one(&mut *connection)
+            .await?;
         if !taken {
             break;
         }
@@ -179,7 +202,7 @@ fn functions() -> impl Iterator<Item = &'static str> {
         .map(|(name, _)| name)
 }
 
-/// Drops the tables and functions of a storage, if they are there.
+/// Drops the tables and functions of a storage, if they are there, and notes that it was removed.
 pub(super) async fn remove(
     connection: &mut PgConnection,
     shared: &Shared,
@@ -198,8 +221,20 @@ pub(super) async fn remove(
         .bind(storage.uuid())
         .fetch_optional(&mut *connection)
         .await?;
-    if let Some(row) = row {
-        let table: &str = row.try_get(1)?;
+    let table = row
+        .as_ref()
+        .map(|row| row.try_get::<&str, _>(1))
+        .transpose()?;
+    let note = format!(
+        "INSERT INTO {} (storage, events_table) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+        catalog.removed
+    );
+    sqlx::query(AssertSqlSafe(note))
+        .bind(storage.uuid())
+        .bind(table)
+        .execute(&mut *connection)
+        .await?;
+    if let (Some(row), Some(table)) = (&row, table) {
         let names = TopicNames::new(catalog, storage, row.try_get(0)?, table);
         let mut drops = format!("DROP TABLE {}, {}", names.events, names.tags);
         for function in functions() {

@@ -68,6 +68,7 @@ pub(super) fn channel(schema: &str) -> String {
 pub(super) struct CatalogNames {
     pub(super) schema: String,
     pub(super) topics: String,
+    pub(super) removed: String,
     pub(super) versions: String,
 }
 
@@ -76,6 +77,7 @@ impl CatalogNames {
         Self {
             schema: schema.to_owned(),
             topics: format!("{}.topics", quoted(schema)),
+            removed: format!("{}.removed", quoted(schema)),
             versions: format!("{}.schema_version", quoted(schema)),
         }
     }

@@ -279,7 +279,7 @@ impl EventRepository for PostgresRepository {
                 .boxed()
         });
         made.await
-            .map_err(|failure| failure.error(&self.shared.name, None))
+            .map_err(|failure| failure.error(&self.shared.name, Some(&placement.topic)))
     }
 
     async fn append(

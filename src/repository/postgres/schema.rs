@@ -14,7 +14,10 @@ const OLDEST: i32 = 140_000;
 
 /// The statements that lead from each version of the schema to the next. Never changed once
 /// released: a new version is a new entry.
-const MIGRATIONS: [&str; 1] = [include_str!("sql/catalog.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("sql/catalog.sql"),
+    include_str!("sql/removed.sql"),
+];
 
 /// What the server tells of itself.
 #[derive(Debug)]
@@ -177,6 +180,7 @@ async fn migrate(
     for statements in missing {
         let statements = fill(statements, |name| match name {
             "topics" => names.topics.clone(),
+            "removed" => names.removed.clone(),
             _ => names.versions.clone(),
         });
         execute(connection, statements).await?;
