@@ -227,6 +227,7 @@ impl<S: Sink, F: FnMut(u64) -> S + Send + 'static> Supervisor<F> {
         match built {
             Some(built) if built.generation == generation => {
                 self.seen.read(generation, Arc::clone(&built.board));
+                self.seen.builds(None);
                 before.board.replaced();
                 self.answer(|| Ok(()));
                 built
@@ -364,14 +365,14 @@ impl<S: Sink, F: FnMut(u64) -> S + Send + 'static> Supervisor<F> {
                 .state(ProjectionState::Stopped(Some(Arc::clone(&cause))));
         }
         tracing::error!(projection = self.settings.name, error = %cause, "rebuild given up");
-        let name = self.settings.name.clone();
-        self.answer(|| Err(stopped(&name, Some(Arc::clone(&cause)))));
         let given_up = |record: Record| Record {
             building: None,
             ..record
         };
         drop(self.record(given_up).await);
         self.seen.builds(None);
+        let name = self.settings.name.clone();
+        self.answer(|| Err(stopped(&name, Some(Arc::clone(&cause)))));
     }
 
     fn answer(&mut self, answer: impl Fn() -> Result<(), Error>) {

@@ -207,7 +207,6 @@ impl<S: Sink> Worker<S> {
                 _ = stop.wait_for(|stop| *stop) => return Ok(Some(End::Asked)),
                 consumer = self.consume(topic, topic) => consumer?,
             };
-            self.board.begins(number, consumer.position());
             inputs.push(Input::new(number, topic, consumer));
         }
         // It may have waited for long.
@@ -219,6 +218,9 @@ impl<S: Sink> Worker<S> {
             Ok(()) => {}
             Err(Failure::Store(error) | Failure::Unreadable(error)) => return Err(error.into()),
             Err(Failure::Handler(error)) => return Err(Trouble::Stop(error.into())),
+        }
+        for input in inputs {
+            self.board.begins(input.number, input.handled);
         }
         self.board.state(ProjectionState::Running);
         Ok(None)
