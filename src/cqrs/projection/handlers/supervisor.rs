@@ -19,7 +19,7 @@ use super::{
     handle::Seen,
     project::Settings,
     sink::Sink,
-    worker::{Command, End, Worker},
+    worker::{Command, End, Switch, Worker},
 };
 use crate::{Error, EventStore, Result};
 
@@ -42,9 +42,16 @@ pub(super) struct Supervisor<F> {
 /// What is asked of a projection.
 #[derive(Debug)]
 pub(super) enum Order {
-    /// To build a new generation: where that can be watched, and what comes of it.
-    Rebuild(oneshot::Sender<Result<(Arc<Board>, oneshot::Receiver<Result<()>>)>>),
+    /// To build a new generation.
+    Rebuild(oneshot::Sender<Result<Building>>),
     Replay(oneshot::Sender<Result<u64>>),
+}
+
+/// A generation that is built: where that can be watched, and what comes of it.
+#[derive(Debug)]
+pub(super) struct Building {
+    pub(super) board: Arc<Board>,
+    pub(super) done: oneshot::Receiver<Result<()>>,
 }
 
 /// A generation that runs, or has ended.
@@ -305,9 +312,10 @@ impl<S: Sink, F: FnMut(u64) -> S + Send + 'static> Supervisor<F> {
                 };
                 *building = self.build(building.take(), record.building).await;
                 if let Some(run) = building {
-                    let (done, waits) = oneshot::channel();
-                    self.waiting.push(done);
-                    drop(tell.send(Ok((Arc::clone(&run.board), waits))));
+                    let (tell_done, done) = oneshot::channel();
+                    self.waiting.push(tell_done);
+                    let board = Arc::clone(&run.board);
+                    drop(tell.send(Ok(Building { board, done })));
                 }
             }
         }
@@ -320,7 +328,12 @@ impl<S: Sink, F: FnMut(u64) -> S + Send + 'static> Supervisor<F> {
         let error = match heads(&self.store, &self.settings.topics).await {
             Ok(targets) => {
                 let (tell, told) = oneshot::channel();
-                drop(built.commands.send(Command::Switch(targets, tell)).await);
+                drop(
+                    built
+                        .commands
+                        .send(Command::Switch(Switch { targets, tell }))
+                        .await,
+                );
                 let mut stop = self.stop.clone();
                 tokio::select! {
                     switched = told => match switched {

@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
     super::{
-        board::{Board, Cause, ProjectionState},
+        board::{Board, Cause, Positions, ProjectionState},
         pause::Pauses,
         pull::Pull,
     },
@@ -38,7 +38,7 @@ pub(super) struct Worker<S> {
     pub(super) board: Arc<Board>,
     pub(super) stop: watch::Receiver<bool>,
     pub(super) commands: mpsc::Receiver<Command>,
-    pub(super) switching: Option<(Vec<(String, Position)>, oneshot::Sender<Result<()>>)>,
+    pub(super) switching: Option<Switch>,
     /// Tries of the event that has failed last.
     pub(super) tries: u32,
     pub(super) retrying: bool,
@@ -50,9 +50,16 @@ pub(super) struct Worker<S> {
 #[derive(Debug)]
 pub(super) enum Command {
     /// To take the place of the generation before, once it has come so far.
-    Switch(Vec<(String, Position)>, oneshot::Sender<Result<()>>),
+    Switch(Switch),
     /// To handle once more what is parked.
     Replay(oneshot::Sender<Result<u64>>),
+}
+
+/// How far a generation has to come before it takes the place of the one before, and who waits for it.
+#[derive(Debug)]
+pub(super) struct Switch {
+    pub(super) targets: Positions,
+    pub(super) tell: oneshot::Sender<Result<()>>,
 }
 
 /// How a worker has ended.
@@ -265,9 +272,7 @@ impl<S: Sink> Worker<S> {
                 (number, pulled) = next(inputs, turn, most) => Happens::Batch(number, pulled),
             };
             match happens {
-                Happens::Command(Command::Switch(targets, tell)) => {
-                    self.switching = Some((targets, tell));
-                }
+                Happens::Command(Command::Switch(switch)) => self.switching = Some(switch),
                 Happens::Command(Command::Replay(tell)) => {
                     let replayed = self.replay().await;
                     let answer = match &replayed {
@@ -474,7 +479,7 @@ impl<S: Sink> Worker<S> {
 
     /// Takes the place of the generation before, where it was asked to and has come so far.
     async fn switch_where_due(&mut self, inputs: &mut [Input]) -> Result<Option<End>, Trouble> {
-        let Some((targets, _)) = &self.switching else {
+        let Some(Switch { targets, .. }) = &self.switching else {
             return Ok(None);
         };
         let is_there = inputs.iter().all(|input| {
@@ -507,8 +512,8 @@ impl<S: Sink> Worker<S> {
     }
 
     fn switched(&mut self, done: Result<()>) {
-        if let Some((_, tell)) = self.switching.take() {
-            drop(tell.send(done));
+        if let Some(switch) = self.switching.take() {
+            drop(switch.tell.send(done));
         }
     }
 
