@@ -113,6 +113,13 @@ fn project(topics: &[&str]) -> Project<Event> {
         .lease(Duration::from_millis(600))
 }
 
+/// Waits until an instance is at work.
+async fn begun(projecting: &Projecting) {
+    while !matches!(projecting.status().await.state, ProjectionState::Running) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
 async fn start(store: &EventStore, project: Project<Event>, to: &Arc<Elsewhere>) -> Projecting {
     start_refusing(store, project, to, |_, _| false).await
 }
@@ -160,6 +167,7 @@ async fn it_goes_on_where_it_was_stopped_and_handles_each_event_once() {
         }
         let running = start(&store, project(&["a", "b"]), &to).await;
         soon("to catch up", running.caught_up()).await.unwrap();
+        soon("to begin", begun(&running)).await;
         let status = running.status().await;
         assert_eq!((status.generation, status.parked), (1, 0));
         assert!(
@@ -211,7 +219,7 @@ async fn of_two_instances_one_is_at_work_and_the_other_takes_over() {
         let store = kind.open_with_topic().await;
         let to = Arc::new(Elsewhere::default());
         let first = start(&store, project(&["t"]), &to).await;
-        soon("it", first.caught_up()).await.unwrap();
+        soon("to begin", begun(&first)).await;
         let second = start(&store, project(&["t"]), &to).await;
         let last = give(&store, "t", 1..31).await;
         soon("it", first.wait_for("t", last)).await.unwrap();
@@ -233,7 +241,8 @@ async fn of_two_instances_one_is_at_work_and_the_other_takes_over() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_refused_is_tried_again_until_it_is_handled() {
-    let store = Kind::file().open_with_topic().await;
+    let kind = Kind::file();
+    let store = kind.open_with_topic().await;
     let to = Arc::new(Elsewhere::default());
     let refuses = |number, tries| number % 7 == 0 && tries < 4;
     let running = start_refusing(&store, project(&["t"]), &to, refuses).await;
@@ -283,7 +292,8 @@ async fn one_that_waits_to_try_again_says_so_and_can_be_stopped() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_refused_too_often_stops_it_before_that_event() {
-    let store = Kind::file().open_with_topic().await;
+    let kind = Kind::file();
+    let store = kind.open_with_topic().await;
     let to = Arc::new(Elsewhere::default());
     let stop = project(&["t"]).on_failure(OnFailure::Stop { tries: 3 });
     let running = start_refusing(&store, stop, &to, |number, _| number == 15).await;
@@ -417,7 +427,8 @@ async fn a_generation_is_built_beside_appends_and_takes_the_place_of_the_one_bef
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_program_of_a_later_generation_builds_it_and_one_that_was_stopped_goes_on_building() {
-    let store = Kind::file().open_with_topic().await;
+    let kind = Kind::file();
+    let store = kind.open_with_topic().await;
     let to = Arc::new(Elsewhere::default());
     give(&store, "t", 1..101).await;
     let old = start(&store, project(&["t"]), &to).await;

@@ -163,7 +163,7 @@ async fn a_rebuild_beside_appends_and_readers_is_never_seen() {
             let seen = seen.clone();
             async move {
                 let mut before = 0;
-                while before < 4000 {
+                while before < 3300 {
                     let now = seen.read(|seen| seen.count("t"));
                     assert!(now >= before, "{now} after {before}");
                     before = now;
@@ -174,7 +174,7 @@ async fn a_rebuild_beside_appends_and_readers_is_never_seen() {
         let writer = tokio::spawn({
             let (store, seen) = (store.clone(), seen.clone());
             async move {
-                for number in 3001..4001 {
+                for number in 3001..3301 {
                     let last = give(&store, "t", number..number + 1).await;
                     seen.wait_for("t", last).await.unwrap();
                     assert!(seen.read(|seen| seen.count("t")) as u64 >= number);
@@ -195,7 +195,7 @@ async fn a_rebuild_beside_appends_and_readers_is_never_seen() {
         soon("the writer", writer).await.unwrap();
         soon("the reader", reader).await.unwrap();
         assert!(rebuilt > 1);
-        seen.read(|seen| seen.check("t", 4000));
+        seen.read(|seen| seen.check("t", 3300));
         store.close().await.unwrap();
     }
 }

@@ -82,6 +82,9 @@ struct Place {
     rate: Rate,
 }
 
+/// A position in each of some topics.
+pub(super) type Positions = Vec<(String, Position)>;
+
 /// How a wait has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Waited {
@@ -178,7 +181,7 @@ impl Board {
         matches!(self.told.borrow().state, ProjectionState::Stopped(_))
     }
 
-    pub(super) fn positions(&self) -> Vec<(String, Position)> {
+    pub(super) fn positions(&self) -> Positions {
         let told = self.told.borrow();
         let place = |place: &Place| (place.topic.clone(), place.position);
         told.topics.iter().map(place).collect()
@@ -264,10 +267,7 @@ impl Board {
 }
 
 /// Where each of some topics ends.
-pub(super) async fn heads(
-    store: &EventStore,
-    topics: &[String],
-) -> Result<Vec<(String, Position)>> {
+pub(super) async fn heads(store: &EventStore, topics: &[String]) -> Result<Positions> {
     let mut heads = Vec::with_capacity(topics.len());
     for topic in topics {
         heads.push((topic.clone(), store.get_latest_version(topic).await?));

@@ -17,7 +17,7 @@ use super::{
     parked::{self, ParkedEvent},
     project::Settings,
     sink::Sink,
-    supervisor::{Order, Supervisor},
+    supervisor::{Building, Order, Supervisor},
 };
 use crate::{EventStore, Position, Result};
 
@@ -171,7 +171,7 @@ impl Projecting {
     /// [`stop`](Self::stop) was called.
     pub async fn rebuild(&self) -> Result<Rebuild> {
         let (tell, told) = oneshot::channel();
-        let (board, done) = self.ask(Order::Rebuild(tell), told).await?;
+        let Building { board, done } = self.ask(Order::Rebuild(tell), told).await?;
         Ok(Rebuild::new(self.inner.store.clone(), board, done))
     }
 

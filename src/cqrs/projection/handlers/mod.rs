@@ -1,8 +1,10 @@
 //! Read models elsewhere: handlers that are given events, and checkpoints of what they have handled.
 
+mod failure;
 pub(super) mod generations;
 mod handle;
 mod handler;
+mod input;
 mod parked;
 mod project;
 pub(super) mod sink;

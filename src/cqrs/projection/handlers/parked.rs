@@ -4,9 +4,10 @@ use futures_util::TryStreamExt;
 
 use super::{
     generations::consumer,
+    input::Input,
     project::{OnFailure, Settings},
     sink::Sink,
-    worker::{Input, Trouble, Worker},
+    worker::{Trouble, Worker},
 };
 use crate::{
     Error, EventStore, Position, Read, RecordedEvent, Result, parking::Parking,

@@ -41,6 +41,10 @@ pub(in super::super) struct Turn<'a> {
     pub(in super::super) pending: Commit,
 }
 
+#[cfg_attr(
+    not(feature = "postgres"),
+    expect(dead_code, reason = "only those who record ask")
+)]
 impl Turn<'_> {
     /// Where an event stands in what is consumed.
     pub(in super::super) fn place(&self, event: &RecordedEvent) -> Position {

@@ -19,7 +19,7 @@ use super::{
     handle::Seen,
     project::Settings,
     sink::Sink,
-    worker::{Command, End, Worker},
+    worker::{Command, End, Switch, Worker},
 };
 use crate::{Error, EventStore, Result};
 
@@ -42,9 +42,16 @@ pub(super) struct Supervisor<F> {
 /// What is asked of a projection.
 #[derive(Debug)]
 pub(super) enum Order {
-    /// To build a new generation: where that can be watched, and what comes of it.
-    Rebuild(oneshot::Sender<Result<(Arc<Board>, oneshot::Receiver<Result<()>>)>>),
+    /// To build a new generation.
+    Rebuild(oneshot::Sender<Result<Building>>),
     Replay(oneshot::Sender<Result<u64>>),
+}
+
+/// A generation that is built: where that can be watched, and what comes of it.
+#[derive(Debug)]
+pub(super) struct Building {
+    pub(super) board: Arc<Board>,
+    pub(super) done: oneshot::Receiver<Result<()>>,
 }
 
 /// A generation that runs, or has ended.
@@ -227,6 +234,7 @@ impl<S: Sink, F: FnMut(u64) -> S + Send + 'static> Supervisor<F> {
         match built {
             Some(built) if built.generation == generation => {
                 self.seen.read(generation, Arc::clone(&built.board));
+                self.seen.builds(None);
                 before.board.replaced();
                 self.answer(|| Ok(()));
                 built
@@ -304,9 +312,10 @@ impl<S: Sink, F: FnMut(u64) -> S + Send + 'static> Supervisor<F> {
                 };
                 *building = self.build(building.take(), record.building).await;
                 if let Some(run) = building {
-                    let (done, waits) = oneshot::channel();
-                    self.waiting.push(done);
-                    drop(tell.send(Ok((Arc::clone(&run.board), waits))));
+                    let (tell_done, done) = oneshot::channel();
+                    self.waiting.push(tell_done);
+                    let board = Arc::clone(&run.board);
+                    drop(tell.send(Ok(Building { board, done })));
                 }
             }
         }
@@ -319,7 +328,12 @@ impl<S: Sink, F: FnMut(u64) -> S + Send + 'static> Supervisor<F> {
         let error = match heads(&self.store, &self.settings.topics).await {
             Ok(targets) => {
                 let (tell, told) = oneshot::channel();
-                drop(built.commands.send(Command::Switch(targets, tell)).await);
+                drop(
+                    built
+                        .commands
+                        .send(Command::Switch(Switch { targets, tell }))
+                        .await,
+                );
                 let mut stop = self.stop.clone();
                 tokio::select! {
                     switched = told => match switched {
@@ -364,14 +378,14 @@ impl<S: Sink, F: FnMut(u64) -> S + Send + 'static> Supervisor<F> {
                 .state(ProjectionState::Stopped(Some(Arc::clone(&cause))));
         }
         tracing::error!(projection = self.settings.name, error = %cause, "rebuild given up");
-        let name = self.settings.name.clone();
-        self.answer(|| Err(stopped(&name, Some(Arc::clone(&cause)))));
         let given_up = |record: Record| Record {
             building: None,
             ..record
         };
         drop(self.record(given_up).await);
         self.seen.builds(None);
+        let name = self.settings.name.clone();
+        self.answer(|| Err(stopped(&name, Some(Arc::clone(&cause)))));
     }
 
     fn answer(&mut self, answer: impl Fn() -> Result<(), Error>) {

@@ -2,10 +2,8 @@
 //! far all is handled, and begins anew after what is not its own fault.
 
 use std::{
-    future::poll_fn,
     mem, slice,
     sync::Arc,
-    task::Poll,
     time::{Duration, Instant},
 };
 
@@ -13,17 +11,15 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
     super::{
-        board::{Board, Cause, ProjectionState},
+        board::{Board, Cause, Positions, ProjectionState},
         pause::Pauses,
-        pull::Pull,
     },
     generations::{Generations, consumer},
-    project::{Kept, OnFailure, Settings},
+    input::{Input, next},
+    project::{Kept, Settings},
     sink::{Failure, Sink, Turn},
 };
-use crate::{
-    Consume, Consumer, Error, EventStore, Position, RecordedEvent, Result, parking::Parking,
-};
+use crate::{Consume, Consumer, Error, EventStore, RecordedEvent, Result};
 
 /// How often it looks whether its generation is still wanted.
 const LOOK: Duration = Duration::from_secs(2);
@@ -38,7 +34,7 @@ pub(super) struct Worker<S> {
     pub(super) board: Arc<Board>,
     pub(super) stop: watch::Receiver<bool>,
     pub(super) commands: mpsc::Receiver<Command>,
-    pub(super) switching: Option<(Vec<(String, Position)>, oneshot::Sender<Result<()>>)>,
+    pub(super) switching: Option<Switch>,
     /// Tries of the event that has failed last.
     pub(super) tries: u32,
     pub(super) retrying: bool,
@@ -50,9 +46,16 @@ pub(super) struct Worker<S> {
 #[derive(Debug)]
 pub(super) enum Command {
     /// To take the place of the generation before, once it has come so far.
-    Switch(Vec<(String, Position)>, oneshot::Sender<Result<()>>),
+    Switch(Switch),
     /// To handle once more what is parked.
     Replay(oneshot::Sender<Result<u64>>),
+}
+
+/// How far a generation has to come before it takes the place of the one before, and who waits for it.
+#[derive(Debug)]
+pub(super) struct Switch {
+    pub(super) targets: Positions,
+    pub(super) tell: oneshot::Sender<Result<()>>,
 }
 
 /// How a worker has ended.
@@ -69,33 +72,6 @@ pub(super) enum Trouble {
     /// It is to begin anew.
     Again(Error),
     Stop(Cause),
-}
-
-/// A topic that is followed.
-pub(super) struct Input {
-    number: usize,
-    pub(super) topic: String,
-    pub(super) pull: Pull<Consumer>,
-    pub(super) batch: Vec<RecordedEvent>,
-    /// Up to where all is handled.
-    pub(super) handled: Position,
-    committed: Position,
-    /// What was handled since the last checkpoint: how many events, since when.
-    uncommitted: usize,
-    since: Option<Instant>,
-    /// Where the event at hand is parked, where it was.
-    pub(super) parked: Option<Position>,
-}
-
-/// An event could not be handled.
-#[derive(Debug, thiserror::Error)]
-#[error("event {position} ({event_type}) of topic {topic} was refused {tries} times")]
-struct Refused {
-    topic: String,
-    position: Position,
-    event_type: String,
-    tries: u32,
-    source: crate::BoxError,
 }
 
 enum Happens {
@@ -117,39 +93,6 @@ impl From<Error> for Trouble {
         } else {
             Self::Stop(Arc::new(error))
         }
-    }
-}
-
-impl Input {
-    pub(super) fn new(number: usize, topic: &str, consumer: Consumer) -> Self {
-        let position = consumer.position();
-        Self {
-            number,
-            topic: topic.to_owned(),
-            pull: Pull::new(consumer),
-            batch: Vec::new(),
-            handled: position,
-            committed: position,
-            uncommitted: 0,
-            since: None,
-            parked: None,
-        }
-    }
-
-    pub(super) fn went(&mut self, position: Position, events: usize) {
-        self.handled = position;
-        self.uncommitted += events;
-        if self.handled > self.committed {
-            self.since.get_or_insert_with(Instant::now);
-        }
-    }
-}
-
-impl Input {
-    /// A checkpoint says how far all is handled.
-    const fn recorded(&mut self) {
-        self.committed = self.handled;
-        (self.uncommitted, self.since) = (0, None);
     }
 }
 
@@ -207,7 +150,6 @@ impl<S: Sink> Worker<S> {
                 _ = stop.wait_for(|stop| *stop) => return Ok(Some(End::Asked)),
                 consumer = self.consume(topic, topic) => consumer?,
             };
-            self.board.begins(number, consumer.position());
             inputs.push(Input::new(number, topic, consumer));
         }
         // It may have waited for long.
@@ -219,6 +161,9 @@ impl<S: Sink> Worker<S> {
             Ok(()) => {}
             Err(Failure::Store(error) | Failure::Unreadable(error)) => return Err(error.into()),
             Err(Failure::Handler(error)) => return Err(Trouble::Stop(error.into())),
+        }
+        for input in inputs {
+            self.board.begins(input.number, input.handled);
         }
         self.board.state(ProjectionState::Running);
         Ok(None)
@@ -263,9 +208,7 @@ impl<S: Sink> Worker<S> {
                 (number, pulled) = next(inputs, turn, most) => Happens::Batch(number, pulled),
             };
             match happens {
-                Happens::Command(Command::Switch(targets, tell)) => {
-                    self.switching = Some((targets, tell));
-                }
+                Happens::Command(Command::Switch(switch)) => self.switching = Some(switch),
                 Happens::Command(Command::Replay(tell)) => {
                     let replayed = self.replay().await;
                     let answer = match &replayed {
@@ -358,75 +301,8 @@ impl<S: Sink> Worker<S> {
         }
     }
 
-    /// Decides on an event that was refused, or waits until it can be tried again: whether to go on
-    /// behind it.
-    async fn failed(
-        &mut self,
-        input: &mut Input,
-        event: &RecordedEvent,
-        failure: Failure,
-    ) -> Result<bool, Trouble> {
-        let (source, hopeless): (crate::BoxError, bool) = match failure {
-            Failure::Store(error) if error.is_retryable() => {
-                tracing::warn!(projection = self.board.name(), %error, "events not handled; trying again");
-                self.board.state(ProjectionState::Retrying(Arc::new(error)));
-                // So that it is known whether this instance still has the lease.
-                self.prove(input).await?;
-                self.retrying = true;
-                let pause = self.pauses.pause().min(Duration::from_secs(2));
-                self.pause(pause).await;
-                return Ok(false);
-            }
-            Failure::Store(error) => return Err(error.into()),
-            Failure::Unreadable(error) => (Box::new(error), true),
-            Failure::Handler(error) => (error, false),
-        };
-        self.prove(input).await?;
-        self.retrying = true;
-        self.tries += 1;
-        let reason = source.to_string();
-        let refused: Cause = Arc::new(Refused {
-            topic: event.topic.to_string(),
-            position: event.position,
-            event_type: event.event_type.to_string(),
-            tries: self.tries,
-            source,
-        });
-        tracing::warn!(projection = self.board.name(), error = %refused, reason, "event not handled");
-        self.board
-            .state(ProjectionState::Retrying(Arc::clone(&refused)));
-        match self.settings.on_failure {
-            OnFailure::Retry if hopeless => Err(Trouble::Stop(refused)),
-            OnFailure::Stop { tries } if hopeless || self.tries >= tries => {
-                Err(Trouble::Stop(refused))
-            }
-            OnFailure::Park { tries } if hopeless || self.tries >= tries => {
-                self.park(event, input.parked, &reason).await?;
-                Ok(true)
-            }
-            OnFailure::Retry | OnFailure::Stop { .. } | OnFailure::Park { .. } => {
-                let pause = self.pauses.pause();
-                self.pause(pause).await;
-                Ok(false)
-            }
-        }
-    }
-
-    async fn park(
-        &mut self,
-        event: &RecordedEvent,
-        again: Option<Position>,
-        reason: &str,
-    ) -> Result<(), Trouble> {
-        let name = consumer(&self.settings.name, self.generation);
-        let parking = Parking::open(&self.store, event.topic.as_str(), &name).await?;
-        parking.park(event, again, (self.tries, reason)).await?;
-        self.board.parked(|parked| parked + 1);
-        Ok(())
-    }
-
     /// Records what is handled, and that this instance may go on.
-    async fn prove(&mut self, input: &mut Input) -> Result<(), Trouble> {
+    pub(super) async fn prove(&mut self, input: &mut Input) -> Result<(), Trouble> {
         self.flush().await?;
         match input.pull.source().commit_to(input.handled).await {
             Err(error) if error.is_retryable() => Ok(()),
@@ -472,7 +348,7 @@ impl<S: Sink> Worker<S> {
 
     /// Takes the place of the generation before, where it was asked to and has come so far.
     async fn switch_where_due(&mut self, inputs: &mut [Input]) -> Result<Option<End>, Trouble> {
-        let Some((targets, _)) = &self.switching else {
+        let Some(Switch { targets, .. }) = &self.switching else {
             return Ok(None);
         };
         let is_there = inputs.iter().all(|input| {
@@ -505,35 +381,17 @@ impl<S: Sink> Worker<S> {
     }
 
     fn switched(&mut self, done: Result<()>) {
-        if let Some((_, tell)) = self.switching.take() {
-            drop(tell.send(done));
+        if let Some(switch) = self.switching.take() {
+            drop(switch.tell.send(done));
         }
     }
 
     /// Waits, unless it is to stop.
-    async fn pause(&mut self, pause: Duration) {
+    pub(super) async fn pause(&mut self, pause: Duration) {
         let mut stop = self.stop.clone();
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             _ = stop.wait_for(|stop| *stop) => {}
         }
     }
-}
-
-/// The next of some topics that has something, from this one on.
-async fn next(inputs: &mut [Input], from: usize, most: usize) -> (usize, Result<()>) {
-    poll_fn(|context| {
-        let count = inputs.len().max(1);
-        for offset in 0..inputs.len() {
-            let number = (from + offset) % count;
-            let Some(input) = inputs.get_mut(number) else {
-                continue;
-            };
-            if let Poll::Ready(pulled) = input.pull.poll_next(context, &mut input.batch, most) {
-                return Poll::Ready((number, pulled));
-            }
-        }
-        Poll::Pending
-    })
-    .await
 }
