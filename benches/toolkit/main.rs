@@ -59,6 +59,16 @@ enum Work {
         #[arg(long, default_value_t = 3)]
         runs: usize,
     },
+    /// A topic in files that is handed to a projection with checkpoints
+    Handle {
+        #[arg(long, default_value_t = 1_000_000)]
+        events: u64,
+        /// Events between two checkpoints
+        #[arg(long, default_value_t = 1000)]
+        every: usize,
+        #[arg(long, default_value_t = 3)]
+        runs: usize,
+    },
     /// Commands at a rate, and how long after its answer each is in a read model
     Lag {
         /// Commands in a second
@@ -86,6 +96,11 @@ async fn main() -> Result<()> {
             postgres,
             runs,
         } => projections::replay(directory.path(), postgres, events, runs).await,
+        Work::Handle {
+            events,
+            every,
+            runs,
+        } => projections::handle(directory.path(), events, every, runs).await,
         Work::Lag { rate } => projections::lag(directory.path(), rate, time).await,
         Work::Reads => projections::reads(directory.path(), time).await,
     }

@@ -11,7 +11,7 @@ use std::{
 
 use annals::{
     Append, EventStore, NewEvent, RecordedEvent,
-    cqrs::{Aggregates, Live, LiveModel, Metadata, ReadModel, Schema},
+    cqrs::{Aggregates, Live, LiveModel, Metadata, Project, Projection, ReadModel, Schema},
 };
 use serde_json::json;
 use tokio::time::MissedTickBehavior;
@@ -98,6 +98,45 @@ pub(crate) async fn replay(
             json!({ "events_per_s": rate, "scan_events_per_s": scan }),
         );
         total.close().await;
+    }
+    store.close().await?;
+    Ok(())
+}
+
+/// Counts what it is given.
+struct Counted(Arc<AtomicU64>);
+
+impl Projection for Counted {
+    type Event = AccountEvent;
+    type Error = std::io::Error;
+
+    async fn handle(&mut self, _: AccountEvent, _: &RecordedEvent) -> std::io::Result<()> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+/// A topic that is handed to a projection with checkpoints.
+pub(crate) async fn handle(directory: &Path, events: u64, every: usize, runs: usize) -> Result<()> {
+    let store = files(directory).await?;
+    fill(&store, events).await?;
+    for run in 0..runs {
+        let handled = Arc::new(AtomicU64::new(0));
+        let counting = Arc::clone(&handled);
+        let begin = Instant::now();
+        let running = Project::named(format!("counted-{run}"))
+            .topics(["accounts"])
+            .commit_every(every, Duration::from_secs(1))
+            .start(&store, move |_| Counted(Arc::clone(&counting)))
+            .await?;
+        running.caught_up().await?;
+        let rate = events as f64 / begin.elapsed().as_secs_f64();
+        assert_eq!(handled.load(Ordering::Relaxed), events);
+        report(
+            json!({ "work": "handle", "adapter": "file", "events": events, "checkpoint_every": every }),
+            json!({ "events_per_s": rate }),
+        );
+        running.stop().await;
     }
     store.close().await?;
     Ok(())

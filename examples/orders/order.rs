@@ -29,6 +29,7 @@ pub(crate) struct Order {
     pub(crate) lines: Vec<Line>,
 }
 
+#[expect(clippy::enum_variant_names, reason = "an event is called as its type")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum OrderEvent {
     OrderDrafted { customer: String, lines: Vec<Line> },

@@ -12,6 +12,7 @@ pub(crate) struct Payment {
     pub(crate) voided: bool,
 }
 
+#[expect(clippy::enum_variant_names, reason = "an event is called as its type")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum PaymentEvent {
     PaymentCharged {

@@ -15,6 +15,7 @@ pub(crate) struct Stock {
     pub(crate) given_up: BTreeSet<String>,
 }
 
+#[expect(clippy::enum_variant_names, reason = "an event is called as its type")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum StockEvent {
     StockAdded { units: u32 },
