@@ -63,6 +63,28 @@ async fn take(consumer: &mut Consumer, delivered: &mut Delivered, count: usize) 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_is_dropped_while_he_takes_a_lease_gives_it_back() {
+    for (kind, store, checkpoints) in places().await {
+        for polls in (0..12).chain([16, 24]) {
+            let lasting = named("c", &checkpoints).lease(Duration::from_secs(600));
+            let mut taking = Box::pin(store.consume("t", lasting));
+            for _ in 0..polls {
+                if taking.as_mut().now_or_never().is_some() {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_micros(300)).await;
+            }
+            drop(taking);
+            let lasting = named("c", &checkpoints).lease(Duration::from_secs(600));
+            let taken = soon("a lease that was given back", store.consume("t", lasting));
+            taken.await.unwrap().release().await.unwrap();
+        }
+        println!("{}", kind.adapter);
+        store.close().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_checkpoint_is_replaced_by_one_of_many_and_never_goes_back() {
     for (kind, store, checkpoints) in places().await {
         assert_eq!(checkpoints.load("c").await.unwrap(), Checkpoint::default());

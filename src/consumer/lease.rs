@@ -64,31 +64,33 @@ impl Lease {
     ) -> Result<Self> {
         let owner = Uuid::new_v4();
         let mut watched: Option<(u64, Instant)> = None;
+        let mut pause = LOOK.0;
         loop {
             let asked = Instant::now();
             let found = checkpoints.load(&key).await?;
             let revision = found.revision;
             if is_free(&found, clock.now(), watched, time) {
-                let mut taken = taken(found, &origin, owner, until(&*clock, time));
-                match checkpoints.replace(&key, &taken).await {
-                    Ok(revision) => {
-                        taken.revision = revision;
-                        let held = (owner, taken, asked + time);
-                        let mut lease = Self::hold(checkpoints, clock, key, time, held);
-                        let renewing = renew(Arc::clone(&lease.shared));
-                        lease.renewing = Some(tokio::spawn(renewing));
-                        return Ok(lease);
-                    }
+                let taken = taken(found, &origin, owner, until(&*clock, time));
+                let taking = take(
+                    Arc::clone(&checkpoints),
+                    Arc::clone(&clock),
+                    key.clone(),
+                    (owner, taken, asked),
+                    time,
+                );
+                // A task of its own: where the caller is dropped, what was taken is given back.
+                match tokio::spawn(taking).await.map_err(|_| Error::Closed)? {
                     Err(Error::CheckpointConflict { .. }) => continue,
                     // It can be read, so this is about the one record: its holder is writing it.
                     Err(Error::RepositoryUnavailable { .. }) => {}
-                    Err(error) => return Err(error),
+                    taken => return taken,
                 }
             }
             if watched.is_none_or(|(before, _)| before != revision) {
                 watched = Some((revision, asked));
             }
-            tokio::time::sleep((time / 10).clamp(LOOK.0, LOOK.1)).await;
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min((time / 10).clamp(LOOK.0, LOOK.1));
         }
     }
 
@@ -263,6 +265,22 @@ impl Shared {
             consumer: self.key.clone(),
         }
     }
+}
+
+/// Takes a lease, and renews it from then on.
+async fn take(
+    checkpoints: Arc<dyn Checkpoints>,
+    clock: Arc<dyn Clock>,
+    key: String,
+    (owner, mut taken, asked): (Uuid, Checkpoint, Instant),
+    time: Duration,
+) -> Result<Lease> {
+    taken.revision = checkpoints.replace(&key, &taken).await?;
+    let held = (owner, taken, asked + time);
+    let mut lease = Lease::hold(checkpoints, clock, key, time, held);
+    let renewing = renew(Arc::clone(&lease.shared));
+    lease.renewing = Some(tokio::spawn(renewing));
+    Ok(lease)
 }
 
 /// Renews a lease until it is lost.
