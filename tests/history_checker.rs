@@ -23,14 +23,11 @@ use faults::{FAULTS, Scene};
 use futures_util::future::join_all;
 use history::{
     Entry, Logs, Rule, Violation,
-    calls::{some_append, some_read},
+    calls::some_call,
     check,
     client::Client,
     lines,
-    record::{
-        AppendAnswer, AppendCall, Ask, Call, Change, Expected, Filter, NEVER, ReadAnswer, Start,
-        Unless,
-    },
+    record::{AppendAnswer, AppendCall, Call, Filter, NEVER, ReadAnswer, Start},
 };
 use model::Random;
 use rustix::time::{ClockId, clock_gettime};
@@ -192,41 +189,8 @@ impl Session {
         let mut random = Random(u64::from(number));
         let mut tried: Vec<AppendCall> = Vec::new();
         for _ in 0..ROUNDS {
-            let stream = format!("s-{}", random.below(5));
-            match random.below(20) {
-                0 => client.change(&stream, Change::Delete).await,
-                1 | 2 => client.change(&stream, Change::Restore).await,
-                3 => client.head().await,
-                4..7 => drop(client.read(some_read(&mut random, &stream)).await),
-                7 | 8 if !tried.is_empty() => {
-                    let mut again = random.pick(&tried).unwrap().clone();
-                    again.expected = Expected::NoStream;
-                    client.append(again).await;
-                }
-                9 => {
-                    let patience = Duration::from_micros(random.below(300));
-                    let call = some_append(&mut random, &stream, Expected::Any);
-                    client.append_for(patience, call.clone()).await;
-                    tried.push(call);
-                }
-                10 | 11 => {
-                    let filter = Filter::tag("seat:1");
-                    let ask = Ask {
-                        filter: filter.clone(),
-                        ..Ask::all()
-                    };
-                    let after = client.read(ask).await;
-                    let mut call = some_append(&mut random, &stream, Expected::Any);
-                    call.unless = Some(Unless { filter, after });
-                    client.append(call).await;
-                }
-                _ => {
-                    let version = client.state(&stream).await;
-                    let call = some_append(&mut random, &stream, Expected::Exact(version));
-                    client.append(call.clone()).await;
-                    tried.push(call);
-                }
-            }
+            let patience = Duration::from_micros(300);
+            some_call(&mut client, &mut random, &mut tried, patience).await;
         }
         self.working.fetch_sub(1, Ordering::Relaxed);
         client.entries

@@ -1,11 +1,68 @@
 //! Calls of all kinds, by random.
 
+use std::time::Duration;
+
 use uuid::Uuid;
 
 use super::{
+    client::Client,
     random::Random,
-    record::{AppendAnswer, AppendCall, Ask, Event, Expected, Filter, keyed_id},
+    record::{AppendAnswer, AppendCall, Ask, Change, Event, Expected, Filter, Unless, keyed_id},
 };
+
+/// Has a client make some call on one of few streams, so that clients meet. `tried` are appends that it
+/// may make again, and `patience` the longest that one is waited for which is given up.
+pub(crate) async fn some_call(
+    client: &mut Client,
+    random: &mut Random,
+    tried: &mut Vec<AppendCall>,
+    patience: Duration,
+) {
+    let stream = format!("s-{}", random.below(5));
+    match random.below(24) {
+        0 => client.change(&stream, Change::Delete).await,
+        1 | 2 => client.change(&stream, Change::Restore).await,
+        3 => client.head().await,
+        4..7 => drop(client.read(some_read(random, &stream)).await),
+        7 | 8 if !tried.is_empty() => {
+            let mut again = random.pick(tried).unwrap().clone();
+            again.expected = Expected::NoStream;
+            client.append(again).await;
+        }
+        9 => {
+            let patience = random.below(u64::try_from(patience.as_micros()).unwrap());
+            let call = some_append(random, &stream, Expected::Any);
+            let patience = Duration::from_micros(patience);
+            client.append_for(patience, call.clone()).await;
+            tried.push(call);
+        }
+        10 | 11 => {
+            let filter = Filter::tag("seat:1");
+            let ask = Ask {
+                filter: filter.clone(),
+                ..Ask::all()
+            };
+            let after = client.read(ask).await;
+            let mut call = some_append(random, &stream, Expected::Any);
+            call.unless = Some(Unless { filter, after });
+            client.append(call).await;
+        }
+        12..16 => {
+            let call = some_append(random, &stream, Expected::Any);
+            client.append(call.clone()).await;
+            tried.push(call);
+        }
+        _ => {
+            let version = client.state(&stream).await;
+            let call = some_append(random, &stream, Expected::Exact(version));
+            client.append(call.clone()).await;
+            tried.push(call);
+        }
+    }
+    if tried.len() > 200 {
+        tried.drain(..100);
+    }
+}
 
 pub(crate) fn some_read(random: &mut Random, stream: &str) -> Ask {
     Ask {

@@ -14,10 +14,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::history::{
     Entry,
-    calls::{some_append, some_read},
+    calls::some_call,
     client::{Client, Sink},
     random::Random,
-    record::{AppendCall, Ask, Call, Change, Expected, Filter, Start, Unless},
+    record::{AppendCall, Call, Filter, Start},
 };
 
 /// So soon is a move taken over whose mover is gone.
@@ -132,7 +132,6 @@ async fn append_and_read(
 ) -> Vec<Entry> {
     let mut tried: Vec<AppendCall> = Vec::new();
     while !stop() {
-        let stream = format!("s-{}", random.below(5));
         let is_full = client
             .store
             .get_latest_version(&client.topic)
@@ -141,48 +140,8 @@ async fn append_and_read(
         if is_full {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        match random.below(24) {
-            0 => client.change(&stream, Change::Delete).await,
-            1 | 2 => client.change(&stream, Change::Restore).await,
-            3 => client.head().await,
-            4..7 => drop(client.read(some_read(&mut random, &stream)).await),
-            7 | 8 if !tried.is_empty() => {
-                let mut again = random.pick(&tried).unwrap().clone();
-                again.expected = Expected::NoStream;
-                client.append(again).await;
-            }
-            9 => {
-                let patience = Duration::from_micros(random.below(2000));
-                let call = some_append(&mut random, &stream, Expected::Any);
-                client.append_for(patience, call.clone()).await;
-                tried.push(call);
-            }
-            10 | 11 => {
-                let filter = Filter::tag("seat:1");
-                let ask = Ask {
-                    filter: filter.clone(),
-                    ..Ask::all()
-                };
-                let after = client.read(ask).await;
-                let mut call = some_append(&mut random, &stream, Expected::Any);
-                call.unless = Some(Unless { filter, after });
-                client.append(call).await;
-            }
-            12..16 => {
-                let call = some_append(&mut random, &stream, Expected::Any);
-                client.append(call.clone()).await;
-                tried.push(call);
-            }
-            _ => {
-                let version = client.state(&stream).await;
-                let call = some_append(&mut random, &stream, Expected::Exact(version));
-                client.append(call.clone()).await;
-                tried.push(call);
-            }
-        }
-        if tried.len() > 200 {
-            tried.drain(..100);
-        }
+        let patience = Duration::from_millis(2);
+        some_call(&mut client, &mut random, &mut tried, patience).await;
         tokio::time::sleep(Duration::from_millis(random.below(8))).await;
     }
     client.entries
