@@ -13,7 +13,7 @@ use crate::{
 };
 
 #[cfg(feature = "file")]
-pub use files::{index_file, mark, segment};
+pub use files::{index_file, journal, mark, segment};
 
 #[cfg(feature = "file")]
 mod files {
@@ -27,6 +27,11 @@ mod files {
     /// A segment: its header, frames and records, and recovery.
     pub fn segment(data: &[u8]) {
         fuzz::segment(data);
+    }
+
+    /// A journal.
+    pub fn journal(data: &[u8]) {
+        fuzz::journal(data);
     }
 
     /// An index file.

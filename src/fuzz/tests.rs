@@ -93,3 +93,9 @@ fn segments() {
 fn index_files() {
     run("index_file", super::index_file, 5000);
 }
+
+#[cfg(feature = "file")]
+#[test]
+fn journals() {
+    run("journal", super::journal, 5000);
+}

@@ -36,10 +36,10 @@ use crate::{
 };
 
 /// A directory that goes away with its value, in memory where there is such a place.
-struct Directory(PathBuf);
+pub(super) struct Directory(pub(super) PathBuf);
 
 impl Directory {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let memory = Path::new("/dev/shm");
@@ -53,7 +53,7 @@ impl Directory {
         Self(path)
     }
 
-    fn put(&self, path: &Path, bytes: &[u8]) {
+    pub(super) fn put(&self, path: &Path, bytes: &[u8]) {
         assert!(fs::write(self.0.join(path), bytes).is_ok(), "a file");
     }
 }
@@ -101,6 +101,8 @@ pub(crate) fn mark(data: &[u8]) {
         sequences.into_iter().max()
     );
 }
+
+pub(crate) use super::journal::fuzz::journal;
 
 /// Gives each header, frame and record the checksum that it should have, so that what lies behind
 /// the checksums is reached.

@@ -13,16 +13,16 @@ use crate::models::{Position, StorageId};
 
 /// The version of the format.
 const FORMAT: u32 = 1;
-const HEADER_MAGIC: [u8; 8] = *b"ANNALJNL";
-const FRAME_MAGIC: [u8; 4] = *b"JRNL";
+pub(super) const HEADER_MAGIC: [u8; 8] = *b"ANNALJNL";
+pub(super) const FRAME_MAGIC: [u8; 4] = *b"JRNL";
 /// How far the header slots are apart: a sector, so that no write touches both.
-const SLOT_STRIDE: u64 = 512;
-const SLOT: usize = 64;
+pub(super) const SLOT_STRIDE: u64 = 512;
+pub(super) const SLOT: usize = 64;
 /// Where the first frame is.
 pub(super) const FRAMES: u64 = 4096;
 /// Frames begin at multiples of this: a sector, so that none shares one with the frame before it.
 pub(super) const ALIGN: u64 = 512;
-const FRAME_HEADER: usize = 16;
+pub(super) const FRAME_HEADER: usize = 16;
 pub(super) const ENTRY_HEADER: usize = 40;
 /// The most bytes of a frame's entries.
 pub(super) const MAX_BODY: usize = 32 << 20;
@@ -72,7 +72,7 @@ pub(super) fn read_header(file: &File) -> io::Result<Result<u64, &'static str>> 
 
 /// Seeds the checksum of a frame: one of an earlier use of the file, or in another place, is not
 /// taken for good.
-fn seed(sequence: u64, at: u64) -> u32 {
+pub(super) fn seed(sequence: u64, at: u64) -> u32 {
     crc32c_append(crc32c(&sequence.to_le_bytes()), &at.to_le_bytes())
 }
 

@@ -11,6 +11,8 @@
 //! synced one by one from then on. A topic that writes alone never uses it.
 
 mod format;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod replay;
 #[cfg(test)]
 mod tests;
