@@ -95,8 +95,22 @@ impl Follower {
         Ok(mark.filter(|mark| mark.sequence > self.sequence && (mark.segment, mark.end) > here))
     }
 
-    /// Indexes what is between here and there.
+    /// Indexes what is between here and there. An index file that turns out to be damaged is made anew;
+    /// a disk that damages it again is not asked for ever.
     fn walk(&mut self, log: &Log, until: Until) -> Result<Position> {
+        for _ in 0..log.parts().len() * 2 {
+            let walked = self.walk_once(log, until);
+            let parts = log.parts();
+            let mut earlier = parts.iter().rev().skip(1);
+            if walked.is_ok() || !earlier.any(|part| part.is_damaged()) {
+                return walked;
+            }
+            log.heal()?;
+        }
+        self.walk_once(log, until)
+    }
+
+    fn walk_once(&mut self, log: &Log, until: Until) -> Result<Position> {
         let parts = log.parts();
         let Some((part, earlier)) = parts.split_last() else {
             return Ok(Position::START);
@@ -114,17 +128,12 @@ impl Follower {
             sealed: self.sealed,
             last_time: self.last_time,
         };
-        let walked = begin.walk_into(live, until);
-        if walked.is_err() && earlier.iter().any(|part| part.is_damaged()) {
-            log.heal()?;
-            return self.walk(log, until);
-        }
         let Walked {
             end,
             sealed,
             last_time,
             stop,
-        } = walked?;
+        } = begin.walk_into(live, until)?;
         (self.end, self.sealed, self.last_time) = (end, sealed, last_time);
         let short = until.offset != u64::MAX && end < until.offset;
         match stop {

@@ -260,12 +260,15 @@ impl Opening<'_> {
         until: Until,
         notes: &mut Vec<String>,
     ) -> Result<Tail> {
+        // A disk that damages what is made anew is not asked for ever.
+        let mut left = 2 * earlier.len();
         loop {
             let walked = Begin { earlier, ..*begin }.walk(until);
             let damaged = earlier.iter().position(|part| part.is_damaged());
-            let (Err(_), Some(at)) = (&walked, damaged) else {
+            let (Err(_), Some(at)) = (&walked, damaged.filter(|_| left > 0)) else {
                 return walked;
             };
+            left -= 1;
             let (before, rest) = earlier.split_at_mut(at);
             let Some(part) = rest.first_mut() else {
                 return walked;
