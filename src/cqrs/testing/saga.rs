@@ -113,6 +113,13 @@ impl<'a, D: SagaData + Debug + PartialEq> GivenSaga<'a, D> {
         self.when_time_passes(Duration::ZERO)
     }
 
+    /// The runner was started anew, and the one before may have begun what is next: so it is compensated
+    /// too where it fails.
+    pub const fn when_restarted(mut self) -> Self {
+        self.state.may_have_begun();
+        self
+    }
+
     /// So much time has passed; what follows is recorded.
     pub fn when_time_passes(mut self, time: Duration) -> Self {
         let micros = i64::try_from(time.as_micros()).unwrap_or(i64::MAX);

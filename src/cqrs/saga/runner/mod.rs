@@ -31,6 +31,9 @@ pub use table::SagaCounts;
 ///
 /// **Outages**: while the topic cannot be reached it waits, and goes on by itself.
 ///
+/// **Clocks**: timers and pauses are recorded as the moment at which they are over. Where the clock is set
+/// back, they last longer by as much; where it is set forward, they are over sooner.
+///
 /// ```
 /// use annals::cqrs::{Saga, SagaOptions, SagaOutcome, Sagas, Step, StepError};
 /// # use annals::{ConfigurationStream, EventStore, EventStoreConfig, TopicConfig};

@@ -82,7 +82,9 @@ impl<D: SagaData> Worker<D> {
         Ok(match found {
             Found::Saga(mut saga) => {
                 // An earlier runner may have called what is next, and died before it recorded that.
-                saga.state.uncertain |= saga.reached < self.fence.position();
+                if saga.reached < self.fence.position() {
+                    saga.state.may_have_begun();
+                }
                 Ok(saga)
             }
             Found::Missing | Found::Ended => Err(Rest::Gone),
