@@ -9,7 +9,6 @@ pub(crate) struct Shipment {
     pub(crate) cancellations: u32,
 }
 
-#[expect(clippy::enum_variant_names, reason = "an event is called as its type")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum ShipmentEvent {
     ShipmentBooked,
