@@ -14,7 +14,7 @@ use super::{
     services::{PAYMENTS, SHIPMENTS, STOCK},
     shipment::Shipment,
     stock::Stock,
-    views::{CurrentOrders, Demand, ORDERS, OrderHistory, PerCustomer},
+    views::{CurrentOrders, Customer, Demand, ORDERS, OrderHistory, PerCustomer},
 };
 
 /// What adds up.
@@ -94,7 +94,36 @@ pub(crate) async fn check(store: &EventStore, expected: u64) -> Result<(Sums, Vi
     if sums.orders != expected {
         wrong.push(format!("{} orders, expected {expected}", sums.orders));
     }
+    wrong.extend(totals(&sums, &views));
     Ok((sums, views, wrong))
+}
+
+/// What customers and products add up to, where it is something else than what the orders do.
+fn totals(sums: &Sums, views: &Views) -> Vec<String> {
+    let mut total = Customer::default();
+    for one in views.customers.customers.values() {
+        total.orders += one.orders;
+        total.completed += one.completed;
+        total.cancelled += one.cancelled;
+        total.cents += one.cents;
+    }
+    let expected = Customer {
+        orders: sums.orders,
+        completed: sums.completed,
+        cancelled: sums.cancelled,
+        cents: sums.cents,
+    };
+    let mut wrong = Vec::new();
+    if total != expected {
+        wrong.push(format!("all customers: {total:?}, expected {expected:?}"));
+    }
+    let products = views.demand.products.values();
+    let delivered: u64 = products.map(|one| one.delivered).sum();
+    if delivered != sums.shipped {
+        let shipped = sums.shipped;
+        wrong.push(format!("{delivered} units delivered, {shipped} shipped"));
+    }
+    wrong
 }
 
 /// The state of everything in a topic.

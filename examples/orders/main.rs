@@ -31,6 +31,9 @@ use self::{chance::Chance, check::Views, shop::Shop};
 
 type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;
 
+/// How long one order, or one read model, may take before it is said to hang.
+const PATIENCE: Duration = Duration::from_secs(120);
+
 /// Takes orders, has them fulfilled, and shows that everything adds up.
 #[derive(Clone, Debug, Parser)]
 struct Arguments {
@@ -40,12 +43,13 @@ struct Arguments {
     /// Which place of that kind; a temporary directory where it is not given
     #[arg(long, default_value = "")]
     connection: String,
+    /// How many orders are taken; those that are there already are not taken again
     #[arg(long, default_value_t = 2000)]
     orders: u64,
-    /// Who order at the same time
-    #[arg(long, default_value_t = 32)]
+    /// How many order at the same time
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u64).range(1..))]
     clients: u64,
-    /// What fails, and when the process is killed, follows from it
+    /// What is ordered, what fails, and when the process is killed, follows from it
     #[arg(long, default_value_t = 7)]
     seed: u64,
     /// How often the process is killed and started again; never where all is in memory
@@ -162,14 +166,15 @@ async fn work(arguments: &Arguments) -> Result<Vec<String>> {
     let mut parked = Vec::new();
     for number in 0..arguments.orders {
         let id = number.to_string();
-        if let SagaOutcome::Parked { reason } = outcome(&shop, &id).await? {
+        let outcome = within(&format!("order {id}"), outcome(&shop, &id)).await?;
+        if let SagaOutcome::Parked { reason } = outcome {
             parked.push(format!("order {id} is parked: {reason}"));
         }
     }
     let done = begun.elapsed();
     let (sums, views, mut wrong) = check::check(&shop.store, arguments.orders).await?;
     wrong.extend(parked);
-    wrong.extend(compare(&shop, &views).await?);
+    wrong.extend(within("a read model", compare(&shop, &views)).await?);
     if !arguments.work {
         println!("  all orders taken after {taken:.1?}, all fulfilled or undone after {done:.1?}");
         println!(
@@ -179,6 +184,14 @@ async fn work(arguments: &Arguments) -> Result<Vec<String>> {
     }
     shop.close().await?;
     Ok(wrong)
+}
+
+/// What `work` gives, unless it hangs.
+async fn within<T>(what: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
+    match tokio::time::timeout(PATIENCE, work).await {
+        Ok(done) => done,
+        Err(_) => Err(format!("{what} hangs: it took longer than {PATIENCE:?}").into()),
+    }
 }
 
 /// What becomes of an order. Its saga may not be started yet.

@@ -55,13 +55,15 @@ impl Services {
         Ok(())
     }
 
+    /// Releases what is reserved, and has reservations refused that come later. It begins with the last
+    /// line: if it does not get through, no order is taken to be reserved of which a line is released.
     pub(crate) async fn release(
         &self,
         key: &str,
         order: &str,
         lines: &[Line],
     ) -> Result<(), StepError> {
-        for line in lines {
+        for line in lines.iter().rev() {
             let order = order.to_owned();
             let command = StockCommand::Release { order };
             self.call(&self.stock, &line.product, command, key).await?;

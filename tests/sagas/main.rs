@@ -12,6 +12,7 @@
 mod kills;
 #[path = "../kinds/mod.rs"]
 mod kinds;
+mod odd;
 mod pure;
 mod restarts;
 mod run;

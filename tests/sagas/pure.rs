@@ -293,3 +293,25 @@ fn a_definition_is_checked() {
     assert!(saga().check().is_ok());
     assert!(SagaState::<u32>::fold([SagaEvent::SagaCompleted]).is_none());
 }
+
+#[test]
+fn a_step_that_another_runner_may_have_begun_is_undone_where_it_fails() {
+    let saga = saga();
+    let refused = || Err(StepError::fail("no"));
+    GivenSaga::started(&saga, 1)
+        .when_step_returns(refused())
+        .then_next(Next::Ended);
+    GivenSaga::started(&saga, 1)
+        .when_restarted()
+        .when_step_returns(refused())
+        .then_next(undo("a", 1))
+        .when_step_returns(Ok(1))
+        .then_next(Next::Ended);
+    // It was seen to be done since: nobody has begun the one after it.
+    GivenSaga::started(&saga, 1)
+        .when_restarted()
+        .when_step_returns(Ok(2))
+        .when_step_returns(Ok(3))
+        .when_step_returns(refused())
+        .then_next(undo("a", 1));
+}

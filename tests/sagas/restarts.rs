@@ -51,8 +51,14 @@ async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
 async fn check_undone(store: &EventStore, world: &World, sagas: &Sagas<Data>, id: &str) {
     let outcome = outcome(sagas, id).await;
     assert!(matches!(outcome, SagaOutcome::Compensated { .. }), "{id}");
-    assert_eq!(types(store, id).await, UNDONE, "{id}");
-    assert_eq!(world.undone(id), ["charge", "reserve"], "{id}");
+    let (mut types, mut undone) = (types(store, id).await, world.undone(id));
+    // It had come to the third step, which the runner before may have begun.
+    if undone.first().is_some_and(|step| step == "ship") {
+        undone.remove(0);
+        assert_eq!(types.remove(4), "CompensationCompleted", "{id}");
+    }
+    assert_eq!(types, UNDONE, "{id}");
+    assert_eq!(undone, ["charge", "reserve"], "{id}");
     assert_eq!(world.effects(id), [""; 0], "{id}");
     world.check_keys();
 }
@@ -88,9 +94,12 @@ async fn a_step_that_was_done_and_not_recorded_is_called_again_with_its_key() {
             // Its effect is there, and the next one does not make a second.
             let sagas = open_quickly(&store, &world);
             if step == "ship" {
-                // It was done, and then it was said that it was not: what it says counts.
+                // It was done, and then it said that it was not: it is undone too.
                 let outcome = outcome(&sagas, &id).await;
                 assert!(matches!(outcome, SagaOutcome::Compensated { .. }));
+                assert_eq!(world.undone(&id), ["ship", "charge", "reserve"], "{id}");
+                assert_eq!(world.effects(&id), [""; 0], "{id}");
+                world.check_keys();
                 continue;
             }
             check_undone(&store, &world, &sagas, &id).await;

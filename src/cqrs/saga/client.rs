@@ -90,16 +90,17 @@ impl<D: SagaData> SagaClient<D> {
             payload,
         }];
         loop {
+            // Before the key is looked for: one that is recorded after that look changes the version.
+            let found = self.log.load(id).await?;
             if self.has_heard(id, key).await? {
                 return Ok(Signalled::Duplicate);
             }
-            let version = match self.log.load(id).await? {
+            let version = match found {
                 Found::Missing => return Err(self.not_found(id)),
                 Found::Saga(saga) if saga.state.is_ended() => return Ok(Signalled::Late),
                 Found::Ended => return Ok(Signalled::Late),
                 Found::Saga(saga) => saga.version,
-                Found::Unreadable { version, .. } => version,
-                Found::Parked => self.version(id).await?,
+                Found::Unreadable { version, .. } | Found::Parked { version } => version,
             };
             match self.log.append(id, version, &signal, None).await {
                 Ok(_) => return Ok(Signalled::Recorded),
@@ -120,12 +121,6 @@ impl<D: SagaData> SagaClient<D> {
             }
         }
         Ok(false)
-    }
-
-    async fn version(&self, id: &str) -> Result<Version> {
-        let stream = self.log.stream(id)?;
-        let state = self.log.store.get_stream(&self.log.topic, &stream).await?;
-        Ok(state.version)
     }
 
     fn not_found(&self, id: &str) -> Error {
@@ -152,7 +147,7 @@ impl<D: SagaData> SagaClient<D> {
             Found::Saga(saga) => Ok(Some(saga)),
             Found::Missing => Ok(None),
             Found::Unreadable { error, .. } => Err(error),
-            Found::Ended | Found::Parked => Err(Error::Serialization {
+            Found::Ended | Found::Parked { .. } => Err(Error::Serialization {
                 what: format!("the saga {}{id}", self.log.prefix),
                 source: format!("its data are no {}", std::any::type_name::<D>()).into(),
             }),
@@ -177,7 +172,11 @@ impl<D: SagaData> SagaClient<D> {
                 continue;
             };
             if event.event_type == types::PARKED {
-                let Parked { reason } = event.json()?;
+                // One that cannot be read does not hide the others.
+                let reason = match event.json() {
+                    Ok(Parked { reason }) => reason,
+                    Err(error) => format!("the reason cannot be read: {error}"),
+                };
                 parked.insert(id.to_owned(), reason);
             } else {
                 parked.remove(id);
@@ -197,7 +196,7 @@ impl<D: SagaData> SagaClient<D> {
             let version = match self.log.load(id).await? {
                 Found::Missing => return Err(self.not_found(id)),
                 Found::Saga(saga) if saga.state.parked.is_some() => saga.version,
-                Found::Parked => self.version(id).await?,
+                Found::Parked { version } => version,
                 Found::Saga(_) | Found::Ended | Found::Unreadable { .. } => return Ok(false),
             };
             let resumed = [SagaEvent::SagaResumed];

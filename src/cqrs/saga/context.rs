@@ -4,6 +4,9 @@ use std::fmt;
 
 use uuid::Uuid;
 
+/// How much of a reason is recorded, in bytes: services answer with whole pages.
+const REASON_BYTES: usize = 4096;
+
 /// Which step of which saga runs, and under which key.
 #[derive(Clone, Debug)]
 pub struct StepContext {
@@ -88,7 +91,7 @@ impl StepError {
     /// step's [`Retry`](super::Retry) has it.
     pub fn retry(reason: impl fmt::Display) -> Self {
         Self {
-            reason: reason.to_string(),
+            reason: cut(&reason),
             retry: true,
         }
     }
@@ -97,10 +100,20 @@ impl StepError {
     /// so parks its saga.
     pub fn fail(reason: impl fmt::Display) -> Self {
         Self {
-            reason: reason.to_string(),
+            reason: cut(&reason),
             retry: false,
         }
     }
+}
+
+/// The text, or what it begins with.
+fn cut(reason: &impl fmt::Display) -> String {
+    let mut text = reason.to_string();
+    if text.len() > REASON_BYTES {
+        text.truncate(text.floor_char_boundary(REASON_BYTES));
+        text.push('…');
+    }
+    text
 }
 
 impl StepError {

@@ -27,6 +27,8 @@ pub(super) struct SagaLog<D> {
 pub(super) struct Loaded<D> {
     /// The id of the event that started it.
     pub(super) started: Uuid,
+    /// Where it came to what is to be done next, or an attempt of that was recorded.
+    pub(super) reached: Position,
     pub(super) version: Version,
     pub(super) last: Position,
     pub(super) state: SagaState<D>,
@@ -41,7 +43,9 @@ pub(super) enum Found<D> {
     /// It has ended, although not all of it can be read.
     Ended,
     /// It is parked, although not all of it can be read.
-    Parked,
+    Parked {
+        version: Version,
+    },
     /// It cannot be read.
     Unreadable {
         version: Version,
@@ -103,6 +107,7 @@ impl<D: SagaData> SagaLog<D> {
                 Ok(Some(SagaEvent::SagaStarted { data })) if loaded.is_none() => {
                     loaded = Some(Loaded {
                         started: event.id,
+                        reached: event.position,
                         version: event.version,
                         last: event.position,
                         state: SagaState::started(data),
@@ -112,6 +117,9 @@ impl<D: SagaData> SagaLog<D> {
                     if let Some(loaded) = &mut loaded {
                         loaded.version = event.version;
                         loaded.last = event.position;
+                        if event.event_type != types::SIGNAL {
+                            loaded.reached = event.position;
+                        }
                         value
                             .into_iter()
                             .for_each(|event| loaded.state.apply(event));
@@ -126,7 +134,9 @@ impl<D: SagaData> SagaLog<D> {
             (Some(_), None, Some(loaded)) => Found::Saga(loaded),
             (Some(event), bad, _) => match event.event_type.as_str() {
                 types::COMPLETED | types::COMPENSATED => Found::Ended,
-                types::PARKED => Found::Parked,
+                types::PARKED => Found::Parked {
+                    version: event.version,
+                },
                 _ => Found::Unreadable {
                     version: event.version,
                     error: bad.unwrap_or(Error::StreamNotFound {
@@ -201,6 +211,11 @@ impl Fence {
             filter: EventFilter::all().tags([tag]),
             after: receipt.first,
         }))
+    }
+
+    /// Where the sagas were taken over.
+    pub(super) const fn position(&self) -> Position {
+        self.after
     }
 
     /// Has an append refused once somebody else has taken the sagas over.

@@ -170,6 +170,11 @@ impl<D> SagaState<D> {
         }
     }
 
+    /// What is next may have been begun by a runner that recorded nothing of it.
+    pub(in super::super) const fn may_have_begun(&mut self) {
+        self.uncertain = true;
+    }
+
     fn attempted(&mut self, step: String, attempt: u32, retry_at: Option<Timestamp>) {
         self.current = Some(step);
         self.failed = attempt;

@@ -42,6 +42,11 @@ impl<D: Send + 'static> Step<D> {
     /// A step that calls something, and returns the data as they are then. It is called **at least once**:
     /// again where a crash, a timeout or an error has hidden how it went; always with the same
     /// [key](StepContext::idempotency_key).
+    ///
+    /// That it is begun is not recorded. So one that ends the whole process does that again at every
+    /// start, without being counted or parked, until the definition is mended or the saga's stream is
+    /// deleted; and a definition without a step finds out that a saga had begun it only where an attempt,
+    /// or that it waits, is recorded. One that blocks its thread is not stopped by its timeout.
     pub fn new<F>(
         name: impl Into<String>,
         action: impl Fn(StepContext, D) -> F + Send + Sync + 'static,
@@ -65,7 +70,8 @@ impl<D: Send + 'static> Step<D> {
     /// signal may have come before. It fails, and what was done is compensated, where none comes `within`
     /// this time from when the step is reached, or where `receive` returns an error of either kind.
     ///
-    /// A payload that is no `P` parks the saga.
+    /// A payload that is no `P` parks the saga; it is read again when the saga is resumed, and no later
+    /// signal takes its place.
     pub fn await_signal<P: DeserializeOwned>(
         name: impl Into<String>,
         within: Duration,
@@ -93,8 +99,9 @@ impl<D: Send + 'static> Step<D> {
     }
 
     /// Sets how it is undone, where a later step fails; and where this one does, if it may have been done
-    /// nevertheless: an attempt said [`retry`](StepError::retry), took too long or panicked. So it has to
-    /// do no harm where there is nothing to undo. Without one, the step is left as it is.
+    /// nevertheless: an attempt said [`retry`](StepError::retry), took too long or panicked, or the saga
+    /// had come to this step before the runner was started, so that the one before it may have begun it.
+    /// So it has to do no harm where there is nothing to undo. Without one, the step is left as it is.
     #[must_use]
     pub fn compensate<F>(
         mut self,

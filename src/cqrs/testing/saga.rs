@@ -82,9 +82,10 @@ impl<'a, D: SagaData + Debug + PartialEq> GivenSaga<'a, D> {
     /// A signal was recorded.
     ///
     /// # Panics
-    /// Where the payload cannot be written as JSON.
+    /// Where the payload cannot be written as JSON, or the saga has ended: it is late then.
     #[expect(clippy::panic, reason = "so a test fails")]
     pub fn when_signalled(self, name: &str, payload: &impl Serialize) -> Self {
+        assert!(!self.state.is_ended(), "the saga has ended");
         let payload = match serde_json::to_value(payload) {
             Ok(payload) => payload,
             Err(error) => panic!("the payload is no JSON: {error}"),
@@ -97,7 +98,12 @@ impl<'a, D: SagaData + Debug + PartialEq> GivenSaga<'a, D> {
     }
 
     /// One that is parked was resumed.
+    ///
+    /// # Panics
+    /// Where it is not parked.
     pub fn when_resumed(self) -> Self {
+        let parked = matches!(self.state.outcome(), Some(SagaOutcome::Parked { .. }));
+        assert!(parked, "the saga is not parked");
         self.when_recorded(SagaEvent::SagaResumed)
     }
 
@@ -105,6 +111,13 @@ impl<'a, D: SagaData + Debug + PartialEq> GivenSaga<'a, D> {
     fn when_recorded(mut self, event: SagaEvent<D>) -> Self {
         self.state.apply(event);
         self.when_time_passes(Duration::ZERO)
+    }
+
+    /// The runner was started anew, and the one before may have begun what is next: so it is compensated
+    /// too where it fails.
+    pub const fn when_restarted(mut self) -> Self {
+        self.state.may_have_begun();
+        self
     }
 
     /// So much time has passed; what follows is recorded.

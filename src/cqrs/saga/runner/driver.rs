@@ -61,7 +61,10 @@ impl<D: SagaData> Driver<D> {
             self.counts.send_replace(None);
             match led {
                 Ok(()) => return Ok(()),
-                Err(error @ (Error::Closed | Error::TopicNotFound { .. })) => return Err(error),
+                Err(error @ (Error::Closed | Error::TopicNotFound { .. })) => {
+                    tracing::error!(saga = self.saga.name, %error, "sagas have ended");
+                    return Err(error);
+                }
                 Err(Error::LeaseLost { .. } | Error::ConditionFailed { .. }) => {
                     tracing::warn!(
                         saga = self.saga.name,
@@ -235,8 +238,12 @@ impl<D: SagaData> Lead<D> {
         if behind > left_behind::BEHIND
             && let Some(list) = self.table.list(left_behind::MOST)
         {
-            left_behind::write(&self.worker.log, &self.worker.fence, &list).await?;
-            self.table.listed(list);
+            match left_behind::write(&self.worker.log, &self.worker.fence, &list).await {
+                Ok(()) => self.table.listed(list),
+                // Ids so long that they do not fit: the checkpoint goes as far as it can without.
+                Err(Error::TooLarge { .. }) => {}
+                Err(error) => return Err(error),
+            }
         }
         let settled = self.table.settled(looked_to);
         if settled > self.committed {

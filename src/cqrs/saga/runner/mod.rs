@@ -31,6 +31,9 @@ pub use table::SagaCounts;
 ///
 /// **Outages**: while the topic cannot be reached it waits, and goes on by itself.
 ///
+/// **Clocks**: timers and pauses are recorded as the moment at which they are over. Where the clock is set
+/// back, they last longer by as much; where it is set forward, they are over sooner.
+///
 /// ```
 /// use annals::cqrs::{Saga, SagaOptions, SagaOutcome, Sagas, Step, StepError};
 /// # use annals::{ConfigurationStream, EventStore, EventStoreConfig, TopicConfig};
@@ -105,7 +108,11 @@ impl<D: SagaData> Sagas<D> {
 
     /// Starts a saga for each event of a topic of which `choose` makes an id and data: once for each id,
     /// however often an event is looked at. How far it has come is kept beside the topic, so that it goes
-    /// on where it was; one runner at a time does. A panic of `choose` ends it.
+    /// on where it was; one runner at a time does.
+    ///
+    /// Where `choose` panics, or no saga can be started with what it returns (an id that is no part of the
+    /// name of a stream, data that are too large), it is logged and tried again until it can: no event is
+    /// passed by, and those after it wait.
     ///
     /// One for each name of saga and topic. It ends with the runner.
     pub fn start_on(
@@ -114,7 +121,8 @@ impl<D: SagaData> Sagas<D> {
         filter: EventFilter,
         choose: impl Fn(&RecordedEvent) -> Option<(String, D)> + Send + Sync + 'static,
     ) {
-        let consume = Consume::named(format!("saga {} starts", self.name))
+        // No name of a saga has a `-`, so that none has this checkpoint as its own.
+        let consume = Consume::named(format!("saga {}-starts", self.name))
             .filter(filter)
             .lease(self.lease);
         let starting = start_on::start_on(

@@ -1,18 +1,23 @@
 //! Starts sagas from the events of a topic.
 
-use std::time::Duration;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::{Duration, Instant},
+};
 
 use futures_util::StreamExt;
 use tokio::sync::watch;
 
-use super::{driver::closed, lease::lease};
+use super::{driver::closed, lease::lease, worker::with_source};
 use crate::{
     Consume, Consumer, Error, RecordedEvent, Result,
-    cqrs::saga::{SagaClient, SagaData},
+    cqrs::saga::{SagaClient, SagaData, next::panicked},
 };
 
 /// How many events are handled before it is recorded.
 const BATCH: u32 = 100;
+/// The pauses after failures, from the first to the longest.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
 /// Follows a topic until it is closed, and begins again where something has failed.
 pub(super) async fn start_on<D: SagaData>(
@@ -22,8 +27,9 @@ pub(super) async fn start_on<D: SagaData>(
     choose: impl Fn(&RecordedEvent) -> Option<(String, D)> + Send + Sync,
     mut closing: watch::Receiver<bool>,
 ) {
-    let mut pause = Duration::from_millis(100);
+    let mut pause = PAUSES.0;
     loop {
+        let begun = Instant::now();
         let following = async {
             let mut consumer = lease(&sagas.log.store, &topic, consume.clone()).await?;
             follow(&sagas, &mut consumer, &choose).await
@@ -35,11 +41,22 @@ pub(super) async fn start_on<D: SagaData>(
         match followed {
             Ok(()) | Err(Error::Closed) => return,
             Err(error) => {
-                tracing::warn!(topic, %error, "no sagas are started from events; trying again");
+                let error = with_source(&error);
+                tracing::warn!(
+                    topic,
+                    error,
+                    "no sagas are started from events; trying again"
+                );
             }
         }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(Duration::from_secs(5));
+        if begun.elapsed() > PAUSES.1 {
+            pause = PAUSES.0;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = closed(&mut closing) => return,
+        }
+        pause = (pause * 2).min(PAUSES.1);
     }
 }
 
@@ -63,7 +80,13 @@ async fn follow<D: SagaData>(
         let Some(event) = event else {
             return Ok(());
         };
-        if let Some((id, data)) = choose(&event?) {
+        let event = event?;
+        let chosen = catch_unwind(AssertUnwindSafe(|| choose(&event)));
+        let chosen = chosen.map_err(|panic| Error::Serialization {
+            what: format!("the event at position {} to a saga", event.position),
+            source: panicked(&*panic).into(),
+        })?;
+        if let Some((id, data)) = chosen {
             sagas.start(&id, data).await?;
         }
         pending += 1;

@@ -53,10 +53,11 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// A saga was started there.
+    /// A saga was started there, or restored.
     pub(super) fn started(&mut self, id: &str, position: Position) {
         if self.entries.contains_key(id) {
-            return;
+            // Whoever works on it may have found it deleted.
+            return self.wake(id);
         }
         self.unfinished.insert(position);
         self.enter(id, position);
@@ -145,8 +146,8 @@ impl Table {
         match rest {
             Rest::Completed => self.counts.completed += 1,
             Rest::Compensated => self.counts.compensated += 1,
+            Rest::Waits(_) | Rest::Parked | Rest::Gone if stale => return self.queue(id),
             Rest::Gone => {}
-            Rest::Waits(_) | Rest::Parked if stale => return self.queue(id),
             Rest::Waits(until) => {
                 entry.doing = Doing::Waiting(until);
                 self.timers.insert((until, id.to_owned()));
@@ -197,5 +198,26 @@ impl Table {
             self.unfinished.remove(position);
         }
         self.listed = list;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// It was forgotten: its worker had found it deleted, and was not back yet when it was restored.
+    #[test]
+    fn a_saga_that_is_restored_while_it_is_found_deleted_is_looked_at_again() {
+        let mut table = Table::default();
+        let (started, restored) = (Position::START.next(), Position::START.next().next());
+        table.started("1", started);
+        assert_eq!(table.take().as_deref(), Some("1"));
+        table.started("1", restored);
+        table.rest("1", Rest::Gone);
+        assert_eq!(table.take().as_deref(), Some("1"));
+        table.rest("1", Rest::Gone);
+        assert_eq!(table.take(), None);
+        assert_eq!(table.settled(restored), restored);
+        assert_eq!(table.counts(), SagaCounts::default());
     }
 }

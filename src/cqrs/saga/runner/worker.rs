@@ -80,9 +80,15 @@ impl<D: SagaData> Worker<D> {
             found => found?,
         };
         Ok(match found {
-            Found::Saga(saga) => Ok(saga),
+            Found::Saga(mut saga) => {
+                // An earlier runner may have called what is next, and died before it recorded that.
+                if saga.reached < self.fence.position() {
+                    saga.state.may_have_begun();
+                }
+                Ok(saga)
+            }
             Found::Missing | Found::Ended => Err(Rest::Gone),
-            Found::Parked => Err(Rest::Parked),
+            Found::Parked { .. } => Err(Rest::Parked),
             Found::Unreadable { version, error } => {
                 let reason = format!("it cannot be read: {}", with_source(&error));
                 Err(self.park(id, version, reason).await?)
@@ -172,6 +178,7 @@ impl<D: SagaData> Worker<D> {
             saga.state = state;
             saga.version = receipt.version;
             saga.last = receipt.last;
+            saga.reached = receipt.last;
             if let Some(reason) = &saga.state.parked {
                 tracing::warn!(saga = id, reason, "a saga is parked");
             }
@@ -243,7 +250,8 @@ fn is_still<D: SagaData>(
     }
 }
 
-fn with_source(error: &Error) -> String {
+/// The error with its cause, for a log or a reason.
+pub(super) fn with_source(error: &Error) -> String {
     match std::error::Error::source(error) {
         Some(source) => format!("{error}: {source}"),
         None => error.to_string(),
