@@ -47,12 +47,11 @@ impl Services {
         order: &str,
         lines: &[Line],
     ) -> Result<(), StepError> {
-        for line in lines {
-            let (order, units) = (order.to_owned(), line.units);
-            let command = StockCommand::Reserve { order, units };
-            self.call(&self.stock, &line.product, command, key).await?;
-        }
-        Ok(())
+        let reserve = |order, line: &Line| StockCommand::Reserve {
+            order,
+            units: line.units,
+        };
+        self.each(key, order, lines.iter(), reserve).await
     }
 
     /// Releases what is reserved, and has reservations refused that come later. It begins with the last
@@ -63,12 +62,8 @@ impl Services {
         order: &str,
         lines: &[Line],
     ) -> Result<(), StepError> {
-        for line in lines.iter().rev() {
-            let order = order.to_owned();
-            let command = StockCommand::Release { order };
-            self.call(&self.stock, &line.product, command, key).await?;
-        }
-        Ok(())
+        let release = |order, _: &Line| StockCommand::Release { order };
+        self.each(key, order, lines.iter().rev(), release).await
     }
 
     /// The reserved units leave the house.
@@ -78,9 +73,20 @@ impl Services {
         order: &str,
         lines: &[Line],
     ) -> Result<(), StepError> {
+        let ship = |order, _: &Line| StockCommand::Ship { order };
+        self.each(key, order, lines.iter(), ship).await
+    }
+
+    /// Tells the stock of each line something about an order.
+    async fn each<'a>(
+        &self,
+        key: &str,
+        order: &str,
+        lines: impl Iterator<Item = &'a Line>,
+        command: impl Fn(String, &Line) -> StockCommand,
+    ) -> Result<(), StepError> {
         for line in lines {
-            let order = order.to_owned();
-            let command = StockCommand::Ship { order };
+            let command = command(order.to_owned(), line);
             self.call(&self.stock, &line.product, command, key).await?;
         }
         Ok(())

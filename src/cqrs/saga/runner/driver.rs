@@ -11,9 +11,7 @@ use tokio::{
 };
 
 use super::{
-    SagaCounts, SagaOptions,
-    lease::lease,
-    left_behind,
+    SagaCounts, SagaOptions, left_behind,
     table::Table,
     worker::{Rest, Worker},
 };
@@ -110,7 +108,7 @@ impl<D: SagaData> Driver<D> {
         let consume = Consume::named(format!("saga {}", self.saga.name))
             .filter(self.log.filter())
             .lease(self.options.lease);
-        let consumer = lease(&self.log.store, &self.log.topic, consume).await?;
+        let consumer = self.log.store.consume(&self.log.topic, consume).await?;
         let fence = Fence::raise(&self.log).await?;
         let mut table = Table::default();
         // Newer than the checkpoint perhaps, so that some come again by the log.

@@ -1,7 +1,6 @@
 //! Runs sagas: one runner at a time for each name in a topic.
 
 mod driver;
-mod lease;
 mod left_behind;
 mod options;
 mod start_on;

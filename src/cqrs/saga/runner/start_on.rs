@@ -8,7 +8,7 @@ use std::{
 use futures_util::StreamExt;
 use tokio::sync::watch;
 
-use super::{driver::closed, lease::lease, worker::with_source};
+use super::{driver::closed, worker::with_source};
 use crate::{
     Consume, Consumer, Error, RecordedEvent, Result,
     cqrs::saga::{SagaClient, SagaData, next::panicked},
@@ -31,7 +31,7 @@ pub(super) async fn start_on<D: SagaData>(
     loop {
         let begun = Instant::now();
         let following = async {
-            let mut consumer = lease(&sagas.log.store, &topic, consume.clone()).await?;
+            let mut consumer = sagas.log.store.consume(&topic, consume.clone()).await?;
             follow(&sagas, &mut consumer, &choose).await
         };
         let followed = tokio::select! {
