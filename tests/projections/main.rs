@@ -12,6 +12,8 @@ mod servers;
 mod handlers;
 mod live;
 #[cfg(feature = "postgres")]
+mod lost_commits;
+#[cfg(feature = "postgres")]
 mod tables;
 
 use annals::{Append, EventStore, NewEvent, Position};
