@@ -10,6 +10,7 @@ mod kinds;
 mod servers;
 
 mod handlers;
+mod harm;
 mod live;
 #[cfg(feature = "postgres")]
 mod lost_commits;

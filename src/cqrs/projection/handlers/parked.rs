@@ -74,14 +74,18 @@ async fn replayed_to(
     name: &str,
 ) -> Result<Option<Position>> {
     let parked = parked_topic(topic);
-    match store.get_topic(&parked).await {
-        Ok(_) => {}
+    let info = match store.get_topic(&parked).await {
+        Ok(info) => info,
         Err(Error::TopicNotFound { .. }) => return Ok(None),
         Err(error) => return Err(error),
-    }
+    };
     let checkpoints = settings.checkpoints_of(store, topic).await?;
     let found = Checkpoints::load(&*checkpoints, &format!("{parked}/{name}")).await?;
-    Ok(Some(found.position.unwrap_or_default()))
+    // Of a topic that was removed and made anew, nothing was handled yet.
+    let position = found
+        .position
+        .filter(|_| found.origin == store.origin(&info));
+    Ok(Some(position.unwrap_or_default()))
 }
 
 pub(super) fn parked_topic(topic: &str) -> String {

@@ -96,6 +96,8 @@ impl Run {
 
 impl<S: Sink, F: FnMut(u64) -> S + Send + 'static> Supervisor<F> {
     pub(super) async fn run(mut self) {
+        // Who waits hears of it also where this panics, as what makes handlers may.
+        let _ends = Ends(Arc::clone(&self.seen));
         let cause = self.supervise().await;
         if let Some(cause) = &cause {
             tracing::error!(projection = self.settings.name, error = %cause, "projection stopped");
@@ -298,8 +300,7 @@ impl<S: Sink, F: FnMut(u64) -> S + Send + 'static> Supervisor<F> {
     async fn serve(&mut self, order: Order, current: &Run, building: &mut Option<Run>) {
         match order {
             Order::Replay(tell) => {
-                // Where it has ended, whoever asks hears that nobody answers.
-                drop(current.commands.send(Command::Replay(tell)).await);
+                replay(current.commands.clone(), tell);
             }
             Order::Rebuild(tell) => {
                 let next = |record: Record| Record {
@@ -392,5 +393,28 @@ impl<S: Sink, F: FnMut(u64) -> S + Send + 'static> Supervisor<F> {
         for waits in self.waiting.drain(..) {
             drop(waits.send(answer()));
         }
+    }
+}
+
+/// Hands it on as soon as the worker takes it, which may be at an event for as long as it likes. Where
+/// that has ended, whoever asks hears that nobody answers.
+fn replay(commands: mpsc::Sender<Command>, mut tell: oneshot::Sender<Result<u64>>) {
+    tokio::spawn(async move {
+        let permit = tokio::select! {
+            permit = commands.reserve() => permit,
+            () = tell.closed() => return,
+        };
+        if let Ok(permit) = permit {
+            permit.send(Command::Replay(tell));
+        }
+    });
+}
+
+/// Tells that a projection has stopped, whatever has ended it.
+struct Ends(Arc<Seen>);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.0.board().state(ProjectionState::Stopped(None));
     }
 }
