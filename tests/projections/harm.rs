@@ -10,7 +10,7 @@ use std::{
 };
 
 use annals::{
-    EventStore, RecordedEvent,
+    Consume, EventStore, RecordedEvent, TopicCheckpoints,
     cqrs::{
         Live, LiveModel, OnFailure, Project, Projecting, Projection, ProjectionState, ReadModel,
     },
@@ -271,4 +271,27 @@ async fn of_a_topic_that_was_made_anew_nothing_is_left_out() {
         live.close().await;
         store.close().await.unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_waits_for_what_is_parked_can_be_stopped() {
+    let store = Kind::memory().open_with_topic().await;
+    let park = || project().on_failure(OnFailure::Park { tries: 1 });
+    let (running, _) = start(&store, park(), |_| Err(No("no".to_owned()))).await;
+    let last = give(&store, "t", 1..11).await;
+    soon("it", running.wait_for("t", last)).await.unwrap();
+    // As an instance that was killed while it replayed.
+    let checkpoints = TopicCheckpoints::beside(&store, "t").await.unwrap();
+    let killed = Consume::named("p").checkpoints(checkpoints);
+    let killed = store.consume("t.parked", killed).await.unwrap();
+    let replayed = tokio::spawn({
+        let running = running.clone();
+        async move { running.replay_parked().await }
+    });
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    soon("to stop", running.stop()).await;
+    let replayed = soon("an answer", replayed).await.unwrap();
+    assert!(replayed.is_err(), "{replayed:?}");
+    drop(killed);
+    store.close().await.unwrap();
 }

@@ -200,3 +200,42 @@ async fn a_generation_waits_for_readers_of_the_one_before() {
     running.stop().await;
     store.close().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_switch_of_which_the_answer_is_lost_is_made_once() {
+    let store = Kind::memory().open_with_topic().await;
+    let server = servers::postgres();
+    let (direct, schema) = database("switched").await;
+    let proxy = Proxy::before(server.port()).await;
+    let through = proxy.instead_of(server.port(), server.url());
+    let pool = connect(&through, &schema).await;
+    let running = start(&store, project(), &pool).await;
+    let mut last = give(&store, "t", 1..101).await;
+    soon("to catch up", running.wait_for("t", last))
+        .await
+        .unwrap();
+    for (generation, lose) in [(2_u64, 1), (3, 2), (4, 3)] {
+        proxy.lose_commits.store(lose, Ordering::SeqCst);
+        let rebuild = running.rebuild().await;
+        let losing = async {
+            tokio::time::sleep(Duration::from_millis(1500)).await;
+            proxy.lose_commits.store(0, Ordering::SeqCst);
+        };
+        let rebuilt = async { rebuild.unwrap().finished().await };
+        let (rebuilt, ()) = soon("to rebuild", async { tokio::join!(rebuilt, losing) }).await;
+        rebuilt.unwrap();
+        last = give(&store, "t", 1..11).await;
+        soon("to catch up", running.wait_for("t", last))
+            .await
+            .unwrap();
+        assert_eq!(running.status().await.generation, generation);
+        let expected: Vec<_> = (1..=i64::try_from(last.get()).unwrap()).collect();
+        assert_eq!(positions(&direct, "seen").await, expected);
+        let table = format!("rows_{generation}");
+        assert_eq!(positions(&direct, &table).await, expected);
+    }
+    assert!(proxy.lost.load(Ordering::SeqCst) > 3);
+    running.stop().await;
+    assert!(last.get() > 100);
+    store.close().await.unwrap();
+}

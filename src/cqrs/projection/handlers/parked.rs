@@ -126,7 +126,13 @@ impl<S: Sink> Worker<S> {
                 Err(error) => return Err(error.into()),
             };
             let parking = Parking::open(&self.store, topic, &name).await?;
-            let consumer = self.consume(&parked, topic).await?;
+            // One that has died may have the lease.
+            let mut stop = self.stop.clone();
+            let consumer = tokio::select! {
+                biased;
+                _ = stop.wait_for(|stop| *stop) => break,
+                consumer = self.consume(&parked, topic) => consumer?,
+            };
             let mut input = Input::new(number, topic, consumer);
             let worked = self.replay_up_to(&mut input, &parking, head).await;
             let released = input.pull.into_source().release().await;
@@ -145,7 +151,12 @@ impl<S: Sink> Worker<S> {
         let mut replayed = 0;
         while input.handled < head {
             let mut labels = Vec::new();
-            input.pull.next(&mut labels, 1).await?;
+            let mut stop = self.stop.clone();
+            tokio::select! {
+                biased;
+                _ = stop.wait_for(|stop| *stop) => break,
+                pulled = input.pull.next(&mut labels, 1) => pulled?,
+            }
             let Some(label) = labels.first() else {
                 continue;
             };

@@ -147,7 +147,9 @@ impl<S: Sink, F: FnMut(u64) -> S + Send + 'static> Supervisor<F> {
                     current = self.again(current, generation);
                 }
                 Happens::BuildingEnded(End::Failed(cause)) => {
-                    self.give_up(&mut building, cause).await;
+                    if let Some(built) = building.take() {
+                        self.give_up(&built, cause).await;
+                    }
                 }
                 Happens::BuildingEnded(_) => building = None,
                 Happens::Look => {}
@@ -366,21 +368,19 @@ impl<S: Sink, F: FnMut(u64) -> S + Send + 'static> Supervisor<F> {
             if !error.is_retryable() {
                 built.stop.send_replace(true);
                 built.ended().await;
-                let mut gone = None;
-                self.give_up(&mut gone, Arc::new(error)).await;
+                self.give_up(built, Arc::new(error)).await;
             }
         }
     }
 
     /// The generation that was built is not wanted any more.
-    async fn give_up(&mut self, building: &mut Option<Run>, cause: Cause) {
-        if let Some(run) = building.take() {
-            run.board
-                .state(ProjectionState::Stopped(Some(Arc::clone(&cause))));
-        }
+    async fn give_up(&mut self, built: &Run, cause: Cause) {
+        built
+            .board
+            .state(ProjectionState::Stopped(Some(Arc::clone(&cause))));
         tracing::error!(projection = self.settings.name, error = %cause, "rebuild given up");
         let given_up = |record: Record| Record {
-            building: None,
+            building: record.building.filter(|one| *one != built.generation),
             ..record
         };
         drop(self.record(given_up).await);
