@@ -707,14 +707,12 @@ async fn of_a_topic_that_was_made_anew_snapshots_are_made_anew() {
     let store = Kind::memory().open_with_topic().await;
     let plain = counters(&store).snapshots(Snapshots::every(3));
     for counters in [plain.clone(), plain.cache(2)] {
-        for _ in 0..9 {
-            let add = CounterCommand::Add(1);
-            counters.execute("c", add).await.unwrap();
-        }
+        let nine = CounterCommand::AddAll(vec![1; 9]);
+        counters.execute("c", nine).await.unwrap();
         has_snapshots_at_the_end(&store, 9).await;
         make_anew(&store).await;
-        for _ in 0..4 {
-            let add = CounterCommand::Add(2);
+        for numbers in [vec![2; 3], vec![2]] {
+            let add = CounterCommand::AddAll(numbers);
             counters.execute("c", add).await.unwrap();
         }
         has_snapshots_at_the_end(&store, 3).await;

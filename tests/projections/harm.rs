@@ -86,6 +86,12 @@ async fn one_that_is_asked_for_more_than_it_can_do_can_be_stopped() {
     let store = Kind::memory().open_with_topic().await;
     give(&store, "t", 1..2).await;
     let (running, _) = start(&store, project(), |_| Err(No("never".to_owned()))).await;
+    let tries = async {
+        while !matches!(running.status().await.state, ProjectionState::Retrying(_)) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    soon("to try", tries).await;
     let asked: Vec<_> = (0..12)
         .map(|_| {
             let running = running.clone();
