@@ -94,6 +94,13 @@ impl EventStore {
         Ok(self.context.route(topic).await?.topic.placement.clone())
     }
 
+    /// What tells a topic from one that had its name before, as far as it is known here.
+    #[cfg(feature = "cqrs")]
+    pub(crate) fn created_position(&self, topic: &str) -> Option<Position> {
+        let topic = self.context.write_model.topic(topic)?;
+        Some(topic.created_position)
+    }
+
     /// Where the time comes from.
     pub(crate) fn clock(&self) -> Arc<dyn Clock> {
         Arc::clone(&self.context.clock)

@@ -16,6 +16,8 @@ const TYPE: &str = "EventParked";
 const IDS: Uuid = Uuid::from_u128(0x70a1_5ed0_13c4_5b0e_8d51_616e_6e61_6c73);
 /// How many parked events are looked at in one go.
 const PORTION: u64 = 64;
+/// How many bytes of a reason are kept: what refuses an event may quote all of it.
+const REASON: usize = 4096;
 
 /// What one group, or one projection, of a topic has parked: a stream of the topic `TOPIC.parked`, named
 /// as it is.
@@ -66,7 +68,7 @@ impl Parking {
             stream: event.stream.to_string(),
             event_type: event.event_type.to_string(),
             tries,
-            reason: reason.to_owned(),
+            reason: beginning(reason).to_owned(),
         };
         let name = format!(
             "{}/{}/{}/{}",
@@ -178,4 +180,11 @@ impl Parking {
 /// Where it is kept up to where parked events are to be tried again.
 fn request_key(key: &str) -> String {
     format!("{key}/replay")
+}
+
+/// As much of a reason as is kept.
+fn beginning(reason: &str) -> &str {
+    reason
+        .get(..reason.floor_char_boundary(REASON))
+        .unwrap_or(reason)
 }

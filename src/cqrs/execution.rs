@@ -54,6 +54,8 @@ impl<E> Execution<E> {
 
 impl<E: Serialize + DeserializeOwned> Execution<E> {
     pub(super) fn encode(&self, event: &E, metadata: &Metadata) -> Result<NewEvent> {
+        // A new stream is written before anything is read.
+        self.schema.check()?;
         self.schema.encode(event, metadata)
     }
 

@@ -116,15 +116,15 @@ impl Metadata {
 
     /// Says it about an event, which is written in a version.
     pub(super) fn describe(&self, event: NewEvent, version: u32) -> Result<NewEvent> {
-        if version == 1 {
-            return if self.0.is_empty() {
-                Ok(event)
-            } else {
-                event.metadata(&self.0)
-            };
-        }
+        // What is said about another event may tell the version of that one.
         let mut all = self.0.clone();
-        all.insert(SCHEMA_VERSION.to_owned(), version.into());
+        all.remove(SCHEMA_VERSION);
+        if version != 1 {
+            all.insert(SCHEMA_VERSION.to_owned(), version.into());
+        }
+        if all.is_empty() {
+            return Ok(event);
+        }
         event.metadata(&all)
     }
 }
@@ -172,7 +172,8 @@ impl<C> Envelope<C> {
     }
 
     /// Makes its events follow an event: see [`Metadata::following`]. The idempotency key is made from
-    /// the event's id, unless there is one, so that a handler may send it again.
+    /// the event's id, unless there is one, so that a handler may send it again. So it is for one command
+    /// for each event and topic: a second one needs a key of its own, or is taken for the first.
     #[must_use]
     pub fn following(mut self, event: &RecordedEvent) -> Self {
         self.metadata = Metadata::following(event);

@@ -10,7 +10,10 @@ mod kinds;
 mod servers;
 
 mod handlers;
+mod harm;
 mod live;
+#[cfg(feature = "postgres")]
+mod lost_commits;
 #[cfg(feature = "postgres")]
 mod tables;
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use quick_cache::sync;
 
 use super::load::Found;
+use crate::Position;
 
 /// Aggregates by their streams. What is kept is never changed, so that whoever has it can go on with it.
 pub(super) struct Cache<A> {
@@ -23,9 +24,10 @@ impl<A: Clone> Cache<A> {
 }
 
 impl<A> Cache<A> {
-    pub(super) fn get(&self, stream: &str) -> Option<Found<A>> {
+    /// What is kept, if it is of the topic that was created there.
+    pub(super) fn get(&self, stream: &str, created: Option<Position>) -> Option<Found<A>> {
         let kept = self.kept.get(stream)?;
-        Some((self.copy)(&kept))
+        (kept.created == created).then(|| (self.copy)(&kept))
     }
 
     pub(super) fn keep(&self, stream: &str, found: &Found<A>) {

@@ -3,7 +3,7 @@
 
 use super::{Aggregate, Aggregates, Executed, load::Found};
 use crate::{
-    Append, AppendReceipt, Error, ExpectedVersion, NewEvent, Result,
+    Append, AppendReceipt, Error, ExpectedVersion, NewEvent, Result, Version,
     cqrs::{
         CommandError, Envelope,
         execution::{Earlier, Recorded},
@@ -39,7 +39,8 @@ impl<A: Aggregate> Aggregates<A> {
     ) -> Result<Executed<A>, CommandError<A::Error>> {
         let command = command.into();
         let stream = self.stream(id);
-        let cached = self.cache.as_ref().and_then(|cache| cache.get(&stream));
+        let cached = self.cache.as_ref();
+        let cached = cached.and_then(|cache| cache.get(&stream, self.created()));
         let mut is_new = cached.is_none();
         let mut found = match cached {
             Some(found) => found,
@@ -139,11 +140,13 @@ impl<A: Aggregate> Aggregates<A> {
 
     /// Reads what somebody else has written.
     async fn look_again(&self, stream: &str, found: &mut Found<A>, conflict: Error) -> Result<()> {
+        let is_another =
+            |actual: Version| actual < found.version || self.created() != found.created;
         if let Error::WrongExpectedVersion { actual, .. } = conflict
-            && actual < found.version
+            && is_another(actual)
         {
             // What was remembered is of a topic that is not there any more.
-            *found = self.replay(stream, found.saved).await?;
+            *found = self.find(stream).await?;
             return Ok(());
         }
         self.catch_up(stream, found).await.map(drop)

@@ -4,7 +4,10 @@ use futures_util::TryStreamExt;
 use uuid::Uuid;
 
 use super::{Aggregate, Aggregates};
-use crate::{Read, Result, Version, cqrs::snapshot::Saved};
+use crate::{
+    Position, Read, Result, Version,
+    cqrs::snapshot::{Saved, SnapshotStore},
+};
 
 /// An aggregate as it was read, and what is known of its snapshot.
 #[derive(Clone)]
@@ -14,6 +17,8 @@ pub(super) struct Found<A> {
     /// The id of the event of that version.
     pub(super) last: Uuid,
     pub(super) saved: Saved,
+    /// What tells its topic from others that had the name.
+    pub(super) created: Option<Position>,
 }
 
 impl<A: Aggregate> Found<A> {
@@ -24,6 +29,7 @@ impl<A: Aggregate> Found<A> {
             version: Version::NONE,
             last: Uuid::nil(),
             saved,
+            created: None,
         }
     }
 }
@@ -31,10 +37,24 @@ impl<A: Aggregate> Found<A> {
 impl<A: Aggregate> Aggregates<A> {
     /// The aggregate as it is now.
     pub(super) async fn find(&self, stream: &str) -> Result<Found<A>> {
-        let Some(snapshots) = &self.snapshots else {
-            return self.replay(stream, Saved::default()).await;
+        // Asked first: what is found of a later topic is not taken for the one before it, nor kept.
+        let created = self.created();
+        let mut found = match &self.snapshots {
+            Some(snapshots) => self.find_from(snapshots, stream).await?,
+            None => self.replay(stream, Saved::default()).await?,
         };
-        let (snapshot, saved) = snapshots.load(stream).await?;
+        found.created = created;
+        Ok(found)
+    }
+
+    /// What tells the topic from others that had the name.
+    pub(super) fn created(&self) -> Option<Position> {
+        let execution = &self.execution;
+        execution.store.created_position(&execution.topic)
+    }
+
+    async fn find_from(&self, snapshots: &SnapshotStore<A>, stream: &str) -> Result<Found<A>> {
+        let (snapshot, mut saved) = snapshots.load(stream).await?;
         let Some((state, last)) = snapshot else {
             return self.replay(stream, saved).await;
         };
@@ -43,6 +63,7 @@ impl<A: Aggregate> Aggregates<A> {
             version: saved.version,
             last,
             saved,
+            created: None,
         };
         if self.go_on_from_snapshot(stream, &mut found).await? {
             return Ok(found);
@@ -53,11 +74,12 @@ impl<A: Aggregate> Aggregates<A> {
             version = saved.version.get(),
             "a snapshot is of events that are not there, and is left out"
         );
+        saved.version = Version::NONE;
         self.replay(stream, saved).await
     }
 
     /// Reads it from its first event on.
-    pub(super) async fn replay(&self, stream: &str, saved: Saved) -> Result<Found<A>> {
+    async fn replay(&self, stream: &str, saved: Saved) -> Result<Found<A>> {
         let mut found = Found::new(saved);
         self.catch_up(stream, &mut found).await?;
         Ok(found)

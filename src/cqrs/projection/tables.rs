@@ -1,6 +1,8 @@
 //! Read models in PostgreSQL: what is made of events, and how far that has come, are committed in one
 //! transaction, so that each event counts once.
 
+use std::{borrow::Cow, sync::Arc};
+
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
@@ -193,13 +195,17 @@ impl<P: PostgresProjection> Sink for Tables<P> {
         next: &Checkpoint,
     ) -> Result<(), Failure> {
         let mut transaction = self.begin().await?;
+        let switched = self.projection.switch(&mut transaction).await;
+        if switched.is_err() {
+            return self.end(transaction, switched).await;
+        }
+        // Behind it, as a checkpoint is not waited for as long as a reader may be.
         let replaced = self
             .checkpoints
             .replace_in(&mut transaction, &generations.key, next)
             .await;
-        replaced.map_err(Failure::Store)?;
-        let switched = self.projection.switch(&mut transaction).await;
-        self.end(transaction, switched).await
+        replaced.map_err(not_recorded)?;
+        self.end(transaction, Ok(())).await
     }
 }
 
@@ -231,9 +237,9 @@ impl<P: PostgresProjection> Tables<P> {
         }
         if commit.position > handled_to {
             let stored = self.checkpoints.store_in(&mut transaction, &commit).await;
-            stored.map_err(Failure::Store)?;
+            stored.map_err(not_recorded)?;
         }
-        transaction.commit().await.map_err(unavailable)
+        self.end(transaction, Ok(())).await
     }
 
     async fn begin(&mut self) -> Result<Transaction<'static, Postgres>, Failure> {
@@ -247,13 +253,37 @@ impl<P: PostgresProjection> Tables<P> {
         done: Result<(), P::Error>,
     ) -> Result<(), Failure> {
         match done {
-            Ok(()) => transaction.commit().await.map_err(unavailable),
+            Ok(()) => transaction.commit().await.map_err(not_committed),
             Err(error) => {
                 transaction.rollback().await.map_err(unavailable)?;
                 Err(Failure::Handler(Box::new(error)))
             }
         }
     }
+}
+
+/// Some constraints are looked at only at the end, and what breaks them is refused as by the handler.
+fn not_committed(error: sqlx::Error) -> Failure {
+    let refusals = ["22", "23", "P0"];
+    if refusals.iter().any(|class| code(&error).starts_with(class)) {
+        return Failure::Handler(Box::new(error));
+    }
+    unavailable(error)
+}
+
+/// The server takes nothing more where a handler has gone on after an error of its own.
+fn not_recorded(error: Error) -> Failure {
+    let source = std::error::Error::source(&error);
+    let source = source.and_then(|source| source.downcast_ref::<Arc<sqlx::Error>>());
+    if source.is_some_and(|source| code(source) == "25P02") {
+        return Failure::Handler(Box::new(error));
+    }
+    Failure::Store(error)
+}
+
+fn code(error: &sqlx::Error) -> Cow<'_, str> {
+    let database = error.as_database_error();
+    database.and_then(|error| error.code()).unwrap_or_default()
 }
 
 fn unavailable(error: sqlx::Error) -> Failure {

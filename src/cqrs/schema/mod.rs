@@ -190,7 +190,7 @@ impl<E: Serialize> Schema<E> {
 
 impl<E: DeserializeOwned> Schema<E> {
     /// Whether the steps fit together: versions without a gap, no circle, and each leads to a version
-    /// that is written now. It is asked too when the schema is used first.
+    /// that is written now. It is asked too when events are first read, or recorded by commands.
     ///
     /// # Errors
     /// [`Error::InvalidConfig`] says what does not fit.

@@ -34,6 +34,9 @@ use crate::{EventStore, Position, Result};
 /// **Generations**: a read model is made anew by building the next generation beside the one that is
 /// read, with consumers of its own (`NAME@2`). When it has come as far, the one before is finished,
 /// `switch` is called, and it is recorded which one is read now, so that every start goes on with that.
+/// Where another instance has the one before, that one is finished some seconds later: until then both
+/// are fed, and a reader may be taken back by what had come to the one before in the moment of the
+/// switch.
 #[derive(Clone)]
 pub struct Projecting {
     inner: Arc<Inner>,

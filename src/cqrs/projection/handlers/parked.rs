@@ -74,14 +74,18 @@ async fn replayed_to(
     name: &str,
 ) -> Result<Option<Position>> {
     let parked = parked_topic(topic);
-    match store.get_topic(&parked).await {
-        Ok(_) => {}
+    let info = match store.get_topic(&parked).await {
+        Ok(info) => info,
         Err(Error::TopicNotFound { .. }) => return Ok(None),
         Err(error) => return Err(error),
-    }
+    };
     let checkpoints = settings.checkpoints_of(store, topic).await?;
     let found = Checkpoints::load(&*checkpoints, &format!("{parked}/{name}")).await?;
-    Ok(Some(found.position.unwrap_or_default()))
+    // Of a topic that was removed and made anew, nothing was handled yet.
+    let position = found
+        .position
+        .filter(|_| found.origin == store.origin(&info));
+    Ok(Some(position.unwrap_or_default()))
 }
 
 pub(super) fn parked_topic(topic: &str) -> String {
@@ -122,7 +126,13 @@ impl<S: Sink> Worker<S> {
                 Err(error) => return Err(error.into()),
             };
             let parking = Parking::open(&self.store, topic, &name).await?;
-            let consumer = self.consume(&parked, topic).await?;
+            // One that has died may have the lease.
+            let mut stop = self.stop.clone();
+            let consumer = tokio::select! {
+                biased;
+                _ = stop.wait_for(|stop| *stop) => break,
+                consumer = self.consume(&parked, topic) => consumer?,
+            };
             let mut input = Input::new(number, topic, consumer);
             let worked = self.replay_up_to(&mut input, &parking, head).await;
             let released = input.pull.into_source().release().await;
@@ -141,7 +151,12 @@ impl<S: Sink> Worker<S> {
         let mut replayed = 0;
         while input.handled < head {
             let mut labels = Vec::new();
-            input.pull.next(&mut labels, 1).await?;
+            let mut stop = self.stop.clone();
+            tokio::select! {
+                biased;
+                _ = stop.wait_for(|stop| *stop) => break,
+                pulled = input.pull.next(&mut labels, 1) => pulled?,
+            }
             let Some(label) = labels.first() else {
                 continue;
             };

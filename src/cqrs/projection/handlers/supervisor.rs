@@ -96,6 +96,8 @@ impl Run {
 
 impl<S: Sink, F: FnMut(u64) -> S + Send + 'static> Supervisor<F> {
     pub(super) async fn run(mut self) {
+        // Who waits hears of it also where this panics, as what makes handlers may.
+        let _ends = Ends(Arc::clone(&self.seen));
         let cause = self.supervise().await;
         if let Some(cause) = &cause {
             tracing::error!(projection = self.settings.name, error = %cause, "projection stopped");
@@ -145,7 +147,9 @@ impl<S: Sink, F: FnMut(u64) -> S + Send + 'static> Supervisor<F> {
                     current = self.again(current, generation);
                 }
                 Happens::BuildingEnded(End::Failed(cause)) => {
-                    self.give_up(&mut building, cause).await;
+                    if let Some(built) = building.take() {
+                        self.give_up(&built, cause).await;
+                    }
                 }
                 Happens::BuildingEnded(_) => building = None,
                 Happens::Look => {}
@@ -298,8 +302,7 @@ impl<S: Sink, F: FnMut(u64) -> S + Send + 'static> Supervisor<F> {
     async fn serve(&mut self, order: Order, current: &Run, building: &mut Option<Run>) {
         match order {
             Order::Replay(tell) => {
-                // Where it has ended, whoever asks hears that nobody answers.
-                drop(current.commands.send(Command::Replay(tell)).await);
+                replay(current.commands.clone(), tell);
             }
             Order::Rebuild(tell) => {
                 let next = |record: Record| Record {
@@ -365,21 +368,19 @@ impl<S: Sink, F: FnMut(u64) -> S + Send + 'static> Supervisor<F> {
             if !error.is_retryable() {
                 built.stop.send_replace(true);
                 built.ended().await;
-                let mut gone = None;
-                self.give_up(&mut gone, Arc::new(error)).await;
+                self.give_up(built, Arc::new(error)).await;
             }
         }
     }
 
     /// The generation that was built is not wanted any more.
-    async fn give_up(&mut self, building: &mut Option<Run>, cause: Cause) {
-        if let Some(run) = building.take() {
-            run.board
-                .state(ProjectionState::Stopped(Some(Arc::clone(&cause))));
-        }
+    async fn give_up(&mut self, built: &Run, cause: Cause) {
+        built
+            .board
+            .state(ProjectionState::Stopped(Some(Arc::clone(&cause))));
         tracing::error!(projection = self.settings.name, error = %cause, "rebuild given up");
         let given_up = |record: Record| Record {
-            building: None,
+            building: record.building.filter(|one| *one != built.generation),
             ..record
         };
         drop(self.record(given_up).await);
@@ -392,5 +393,28 @@ impl<S: Sink, F: FnMut(u64) -> S + Send + 'static> Supervisor<F> {
         for waits in self.waiting.drain(..) {
             drop(waits.send(answer()));
         }
+    }
+}
+
+/// Hands it on as soon as the worker takes it, which may be at an event for as long as it likes. Where
+/// that has ended, whoever asks hears that nobody answers.
+fn replay(commands: mpsc::Sender<Command>, mut tell: oneshot::Sender<Result<u64>>) {
+    tokio::spawn(async move {
+        let permit = tokio::select! {
+            permit = commands.reserve() => permit,
+            () = tell.closed() => return,
+        };
+        if let Ok(permit) = permit {
+            permit.send(Command::Replay(tell));
+        }
+    });
+}
+
+/// Tells that a projection has stopped, whatever has ended it.
+struct Ends(Arc<Seen>);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.0.board().state(ProjectionState::Stopped(None));
     }
 }

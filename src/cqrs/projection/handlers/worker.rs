@@ -122,6 +122,8 @@ impl<S: Sink> Worker<S> {
     /// From taking the leases to giving them back.
     async fn session(&mut self) -> Result<End, Trouble> {
         let mut inputs = Vec::new();
+        // Another instance may have handled the event that was tried.
+        self.tries = 0;
         let worked = match self.begin(&mut inputs).await {
             Ok(None) => self.work(&mut inputs).await,
             Ok(Some(end)) => Ok(end),
@@ -212,8 +214,8 @@ impl<S: Sink> Worker<S> {
                 Happens::Command(Command::Replay(tell)) => {
                     let replayed = self.replay().await;
                     let answer = match &replayed {
-                        Ok(count) => Ok(*count),
-                        Err(_) => Err(super::super::board::stopped(self.board.name(), None)),
+                        Ok(count) if !*self.stop.borrow() => Ok(*count),
+                        _ => Err(super::super::board::stopped(self.board.name(), None)),
                     };
                     drop(tell.send(answer));
                     replayed?;
