@@ -14,7 +14,7 @@ use crate::{
 /// The type of the events.
 const TYPE: &str = "SnapshotStored";
 /// How often a snapshot is saved again, because somebody else has saved one of fewer events.
-const TRIES: usize = 3;
+const TRIES: usize = 10;
 
 /// When snapshots are made, and which of them fit.
 ///
@@ -254,6 +254,8 @@ impl Saving {
                 Err(error) => return Err(error),
             }
         }
+        let (topic, stream) = (&self.topic, &self.stream);
+        tracing::debug!(topic, stream, "others save snapshots all the time");
         Ok(())
     }
 
