@@ -6,7 +6,7 @@ use super::{
     super::board::{Cause, ProjectionState},
     generations::consumer,
     input::Input,
-    project::OnFailure,
+    settings::OnFailure,
     sink::{Failure, Sink},
     worker::{Trouble, Worker},
 };

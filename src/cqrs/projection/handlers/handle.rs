@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::JoinHandle,
@@ -15,7 +15,8 @@ use super::{
     },
     generations::Generations,
     parked::{self, ParkedEvent},
-    project::Settings,
+    seen::Seen,
+    settings::Settings,
     sink::Sink,
     supervisor::{Building, Order, Supervisor},
 };
@@ -51,12 +52,6 @@ struct Inner {
     supervising: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// What is seen of the generations that run.
-pub(super) struct Seen {
-    read: RwLock<(u64, Arc<Board>)>,
-    building: RwLock<Option<(u64, Arc<Board>)>>,
-}
-
 /// What a projection does, and how far it has come.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -85,10 +80,7 @@ pub(super) async fn start<S: Sink>(
 ) -> Result<Projecting> {
     let settings = Arc::new(settings);
     let board = Board::new(&settings.name, &settings.topics);
-    let seen = Arc::new(Seen {
-        read: RwLock::new((0, board)),
-        building: RwLock::new(None),
-    });
+    let seen = Arc::new(Seen::new(board));
     let (stop, stopping) = watch::channel(false);
     let (orders, ordered) = mpsc::channel(4);
     // So that what is wrong with the place of the checkpoints is told now.
@@ -118,8 +110,8 @@ pub(super) async fn start<S: Sink>(
 impl Projecting {
     /// What it does, and how far it has come.
     pub async fn status(&self) -> ProjectionStatus {
-        let (generation, board) = self.inner.seen.read.read().clone();
-        let building = self.inner.seen.building.read().clone();
+        let (generation, board) = self.inner.seen.current();
+        let building = self.inner.seen.building();
         let building = match building {
             Some((generation, board)) => {
                 Some((generation, board.progress(&self.inner.store).await))
@@ -184,7 +176,7 @@ impl Projecting {
     /// # Errors
     /// Those of a read.
     pub async fn parked(&self, most: usize) -> Result<Vec<ParkedEvent>> {
-        let generation = self.inner.seen.read.read().0.max(1);
+        let generation = self.inner.seen.current().0.max(1);
         parked::list(&self.inner.store, &self.inner.settings, generation, most).await
     }
 
@@ -215,30 +207,6 @@ impl Projecting {
             Some(supervising) => drop(supervising.await),
             None => self.stopped().await,
         }
-    }
-}
-
-impl Seen {
-    pub(super) fn board(&self) -> Arc<Board> {
-        Arc::clone(&self.read.read().1)
-    }
-
-    /// A generation runs.
-    pub(super) fn started(&self, generation: u64, board: &Arc<Board>) {
-        let mut read = self.read.write();
-        if Arc::ptr_eq(&read.1, board) {
-            read.0 = generation;
-        }
-    }
-
-    /// This generation is the one that is read.
-    pub(super) fn read(&self, generation: u64, board: Arc<Board>) {
-        *self.read.write() = (generation, board);
-    }
-
-    /// This one is built.
-    pub(super) fn builds(&self, building: Option<(u64, Arc<Board>)>) {
-        *self.building.write() = building;
     }
 }
 

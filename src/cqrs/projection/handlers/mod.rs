@@ -7,6 +7,8 @@ mod handler;
 mod input;
 mod parked;
 mod project;
+mod seen;
+mod settings;
 pub(super) mod sink;
 mod supervisor;
 mod worker;
@@ -15,5 +17,6 @@ pub use self::{
     handle::{Projecting, ProjectionStatus},
     handler::Projection,
     parked::ParkedEvent,
-    project::{OnFailure, Project},
+    project::Project,
+    settings::OnFailure,
 };

@@ -5,7 +5,7 @@ use futures_util::TryStreamExt;
 use super::{
     generations::consumer,
     input::Input,
-    project::{OnFailure, Settings},
+    settings::{OnFailure, Settings},
     sink::Sink,
     worker::{Trouble, Worker},
 };

@@ -16,8 +16,8 @@ use super::{
         pause::Pauses,
     },
     generations::{Generations, Record},
-    handle::Seen,
-    project::Settings,
+    seen::Seen,
+    settings::Settings,
     sink::Sink,
     worker::{Command, End, Switch, Worker},
 };

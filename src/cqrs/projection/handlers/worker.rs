@@ -16,7 +16,7 @@ use super::{
     },
     generations::{Generations, consumer},
     input::{Input, next},
-    project::{Kept, Settings},
+    settings::{Kept, Settings},
     sink::{Failure, Sink, Turn},
 };
 use crate::{Consume, Consumer, Error, EventStore, RecordedEvent, Result};
