@@ -3,6 +3,7 @@
 mod feed;
 mod model;
 mod rebuild;
+mod shared;
 
 use std::fmt;
 

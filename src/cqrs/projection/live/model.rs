@@ -2,16 +2,13 @@
 
 use std::{fmt, sync::Arc};
 
-use parking_lot::{Mutex, RwLock};
-use tokio::task::AbortHandle;
-
 use super::{
     super::{
         Rebuild,
         board::{Board, ProjectionState, TopicProgress, Waited, heads},
     },
     Live, ReadModel,
-    feed::Fed,
+    shared::Shared,
 };
 use crate::{EventStore, Position, Result};
 
@@ -66,14 +63,6 @@ pub struct LiveModel<M: ReadModel> {
     shared: Arc<Shared<M>>,
 }
 
-pub(super) struct Shared<M: ReadModel> {
-    store: EventStore,
-    live: Live<M::Event>,
-    current: RwLock<Arc<Fed<M>>>,
-    /// The rebuild under way. It ends with the model.
-    pub(super) rebuilding: Mutex<Option<AbortHandle>>,
-}
-
 /// What a [`LiveModel`] does, and how far it has come.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -96,14 +85,8 @@ impl<M: ReadModel> LiveModel<M> {
         for topic in &live.topics {
             store.get_topic(topic).await?;
         }
-        let fed = Fed::start(store, &live);
         Ok(Self {
-            shared: Arc::new(Shared {
-                store: store.clone(),
-                live,
-                current: RwLock::new(Arc::new(fed)),
-                rebuilding: Mutex::new(None),
-            }),
+            shared: Arc::new(Shared::new(store, live)),
         })
     }
 
@@ -132,7 +115,7 @@ impl<M: ReadModel> LiveModel<M> {
     /// Those of [`wait_for`](Self::wait_for) and of
     /// [`get_latest_version`](EventStore::get_latest_version).
     pub async fn caught_up(&self) -> Result<()> {
-        let heads = heads(&self.shared.store, &self.shared.live.topics).await?;
+        let heads = heads(self.shared.store(), self.shared.topics()).await?;
         while self.board().reach_all(&heads).await? == Waited::Replaced {}
         Ok(())
     }
@@ -142,7 +125,7 @@ impl<M: ReadModel> LiveModel<M> {
         let board = self.board();
         LiveStatus {
             state: board.current_state(),
-            topics: board.progress(&self.shared.store).await,
+            topics: board.progress(self.shared.store()).await,
         }
     }
 
@@ -166,39 +149,7 @@ impl<M: ReadModel> LiveModel<M> {
     }
 
     fn board(&self) -> Arc<Board> {
-        Arc::clone(&self.shared.current.read().core.board)
-    }
-}
-
-impl<M: ReadModel> Shared<M> {
-    pub(super) fn current(&self) -> Arc<Fed<M>> {
-        Arc::clone(&self.current.read())
-    }
-
-    pub(super) fn start(&self) -> Arc<Fed<M>> {
-        Arc::new(Fed::start(&self.store, &self.live))
-    }
-
-    pub(super) const fn store(&self) -> &EventStore {
-        &self.store
-    }
-
-    pub(super) fn topics(&self) -> &[String] {
-        &self.live.topics
-    }
-
-    /// Puts another one in its place.
-    pub(super) fn switch(&self, fed: Arc<Fed<M>>) {
-        let before = std::mem::replace(&mut *self.current.write(), fed);
-        before.core.board.replaced();
-    }
-}
-
-impl<M: ReadModel> Drop for Shared<M> {
-    fn drop(&mut self) {
-        if let Some(rebuilding) = self.rebuilding.lock().take() {
-            rebuilding.abort();
-        }
+        Arc::clone(&self.shared.current().core.board)
     }
 }
 

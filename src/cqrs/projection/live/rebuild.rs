@@ -11,7 +11,7 @@ use super::{
     },
     ReadModel,
     feed::Fed,
-    model::Shared,
+    shared::Shared,
 };
 use crate::Result;
 
