@@ -129,6 +129,10 @@ impl<E: DeserializeOwned + 'static> Project<E> {
     /// The generation that this program makes, 1 unless it is set. Where an earlier one is read, this one
     /// is built beside it, and takes its place when it has come as far: the way to change what is made of
     /// events that are recorded already.
+    ///
+    /// An earlier program that still runs takes over when this one ends, and would go on with this
+    /// generation by its own code: stop it before this one is started for good. The numbers are shared with
+    /// those of [`Projecting::rebuild`].
     #[must_use]
     pub const fn generation(mut self, generation: u64) -> Self {
         self.settings.generation = if generation == 0 { 1 } else { generation };
