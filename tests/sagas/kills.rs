@@ -317,7 +317,7 @@ async fn no_kill_leaves_a_saga_hanging_or_an_effect_that_counts_twice() {
     for _ in 0..kills {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         // Time for the lease of the one before to end, and for a checkpoint.
-        let time = 1300 + (seed >> 33) % (300 + sagas / 5);
+        let time = 1300 + (seed >> 33) % (300 + sagas / 50);
         let path = path.clone();
         let running = move || run(&path, sagas, Some(Duration::from_millis(time)));
         hit += u64::from(!tokio::task::spawn_blocking(running).await.unwrap());
