@@ -310,3 +310,65 @@ async fn a_move_can_be_cancelled_and_begun_anew() {
     }
     store.close().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_topic_has_left_is_removed_by_any_number_at_once() {
+    let store = open().await;
+    store.create_topic(at(&Kind::memory())).await.unwrap();
+    store.append_events("t", rich(1)).await.unwrap();
+    for round in 0..10 {
+        let elsewhere = TopicConfig::new("t", "memory", format!("place-{round}"));
+        store.update_topic(elsewhere).await.unwrap();
+        let removals = (0..8).map(|_| store.remove_former("t"));
+        for removed in futures_util::future::join_all(removals).await {
+            removed.unwrap();
+        }
+        let info = store.get_topic("t").await.unwrap();
+        assert!(info.former.is_empty());
+        assert_eq!(log(&store).await.len(), 1);
+    }
+    store.close().await.unwrap();
+}
+
+#[test]
+fn a_topic_whose_mover_is_gone_can_be_deleted() {
+    let directory = tempfile::tempdir().unwrap();
+    let url = |name: &str| format!("file://{}/{name}", directory.path().display());
+    let open = async || {
+        let configuration = ConfigurationStream::blob(url("configuration"));
+        let config = EventStoreConfig::new(configuration).move_lease(Duration::from_millis(300));
+        EventStore::open(config).await.unwrap()
+    };
+    let runtime = || tokio::runtime::Runtime::new().unwrap();
+    let (mine, theirs) = (runtime(), runtime());
+    // It is open before the move begins, so that nobody looks after that.
+    let store = mine.block_on(async {
+        let store = open().await;
+        let here = TopicConfig::blob("t", url("here"));
+        store.create_topic(here).await.unwrap();
+        store.append_events("t", rich(1)).await.unwrap();
+        store
+    });
+    let (begun, heard) = std::sync::mpsc::channel();
+    let there = TopicConfig::blob("t", url("there"));
+    theirs.block_on(async {
+        let mover = open().await;
+        let options = MoveOptions::default().on_progress(move |_| {
+            // Whoever has heard it once listens no more.
+            let _ = begun.send(());
+            std::thread::sleep(Duration::from_millis(100));
+        });
+        tokio::spawn(async move { mover.move_topic(there, options).await });
+    });
+    heard.recv().unwrap();
+    theirs.shutdown_background();
+    mine.block_on(async {
+        // For as long as the mover may live, it is not touched.
+        tokio::time::sleep(Duration::from_millis(800)).await;
+        store.delete_topic("t").await.unwrap();
+        store.restore_topic("t").await.unwrap();
+        assert_eq!(log(&store).await.len(), 1);
+        store.append_events("t", rich(2)).await.unwrap();
+        store.close().await.unwrap();
+    });
+}

@@ -13,7 +13,8 @@ use crate::{
 
 pub(crate) async fn delete_topic(context: &Arc<Context>, name: &str) -> Result<()> {
     let _pass = context.enter_to("delete a topic")?;
-    // A move that was left by its mover is ended first.
+    // A move that was left by its mover is ended first, also where this store has not heard of it.
+    context.write_model.refresh().await?;
     if move_topic::take_over(context, name).await? {
         tracing::debug!(topic = name, "a move that was left is ended");
     }

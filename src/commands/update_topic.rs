@@ -23,7 +23,8 @@ pub(crate) async fn update_topic(
     let pass = context.enter_to("update a topic")?;
     let name = TopicName::new(&config.name)?;
     context.refuse_plain_secrets(&config.connection, &config.options)?;
-    // A move that was left by its mover is ended first.
+    // A move that was left by its mover is ended first, also where this store has not heard of it.
+    context.write_model.refresh().await?;
     if move_topic::take_over(context, name.as_str()).await? {
         tracing::debug!(topic = %name, "a move that was left is ended");
     }

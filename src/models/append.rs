@@ -137,9 +137,18 @@ impl Append {
     /// The id under which an event is recorded, counted from 0, of an append with this idempotency key.
     #[must_use]
     pub fn keyed_id(key: &str, index: u64) -> Uuid {
-        let mut name = Vec::with_capacity(key.len() + 9);
-        name.extend_from_slice(key.as_bytes());
-        name.push(0);
+        keyed_ids(key)(index)
+    }
+}
+
+/// [`Append::keyed_id`] for many events of one key.
+pub(crate) fn keyed_ids(key: &str) -> impl FnMut(u64) -> Uuid + use<> {
+    let mut name = Vec::with_capacity(key.len() + 9);
+    name.extend_from_slice(key.as_bytes());
+    name.push(0);
+    let begin = name.len();
+    move |index| {
+        name.truncate(begin);
         name.extend_from_slice(&index.to_le_bytes());
         Uuid::new_v5(&KEYS, &name)
     }

@@ -46,5 +46,6 @@ pub use tags::Tags;
 pub use timestamp::Timestamp;
 pub use topic::{TopicConfig, TopicInfo, TopicStatus};
 
+pub(crate) use append::keyed_ids;
 pub(crate) use read::ReadParts;
 pub(crate) use subscribe::{Begin, SubscribeParts};

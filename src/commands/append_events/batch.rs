@@ -6,7 +6,9 @@ use std::collections::HashSet;
 use uuid::Uuid;
 
 use crate::{
-    models::{Append, ContentType, Error, EventType, Limits, NewEvent, Result, StreamId, Tags},
+    models::{
+        Append, ContentType, Error, EventType, Limits, NewEvent, Result, StreamId, Tags, keyed_ids,
+    },
     repository::{AppendBatch, BatchEvent, Condition},
 };
 
@@ -106,10 +108,11 @@ fn use_key(key: &str, events: &mut [NewEvent]) -> Result<Uuid> {
             "it has an idempotency key and events with ids of their own; give one or the other",
         ));
     }
+    let mut id = keyed_ids(key);
     for (event, index) in events.iter_mut().zip(0..) {
-        event.id = Append::keyed_id(key, index);
+        event.id = id(index);
     }
-    Ok(Append::keyed_id(key, events.len() as u64))
+    Ok(id(events.len() as u64))
 }
 
 /// An id that two events have.
