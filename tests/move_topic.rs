@@ -313,21 +313,32 @@ async fn a_move_can_be_cancelled_and_begun_anew() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_topic_has_left_is_removed_by_any_number_at_once() {
-    let store = open().await;
-    store.create_topic(at(&Kind::memory())).await.unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let url = |name: &str| format!("file://{}/{name}", directory.path().display());
+    let open = async || {
+        let configuration = ConfigurationStream::blob(url("configuration"));
+        let config = EventStoreConfig::new(configuration);
+        EventStore::open(config).await.unwrap()
+    };
+    let stores = [open().await, open().await];
+    let [store, other] = &stores;
+    let here = TopicConfig::blob("t", url("here"));
+    store.create_topic(here).await.unwrap();
     store.append_events("t", rich(1)).await.unwrap();
     for round in 0..10 {
-        let elsewhere = TopicConfig::new("t", "memory", format!("place-{round}"));
+        let elsewhere = TopicConfig::blob("t", url(&format!("place-{round}")));
         store.update_topic(elsewhere).await.unwrap();
-        let removals = (0..8).map(|_| store.remove_former("t"));
+        let removals = (0..8).map(|nth| stores[nth % 2].remove_former("t"));
         for removed in futures_util::future::join_all(removals).await {
             removed.unwrap();
         }
         let info = store.get_topic("t").await.unwrap();
         assert!(info.former.is_empty());
-        assert_eq!(log(&store).await.len(), 1);
+        assert_eq!(log(other).await.len(), 1);
     }
-    store.close().await.unwrap();
+    for store in stores {
+        store.close().await.unwrap();
+    }
 }
 
 #[test]
