@@ -22,6 +22,8 @@ mod event_stream;
 pub mod fuzz;
 mod gate;
 mod group;
+#[cfg(any(feature = "server", feature = "cli"))]
+pub mod json;
 mod models;
 mod move_topic;
 mod open;
@@ -29,6 +31,8 @@ mod parking;
 mod queries;
 mod registry;
 pub mod repository;
+#[cfg(feature = "server")]
+pub mod server;
 mod stream_change;
 mod subscription;
 mod sync;

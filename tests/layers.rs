@@ -65,6 +65,9 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "cqrs",
         &[ROOT, "parking", "repository", "repository/postgres"],
     ),
+    ("json", &[ROOT]),
+    ("server", &[ROOT, "json"]),
+    ("bin", &[ROOT]),
     (
         "move_topic",
         &["context", "write_model", "repository", "models"],

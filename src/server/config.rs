@@ -1,0 +1,35 @@
+//! What a server is told when it starts.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+/// How a [`Server`](super::Server) listens.
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    pub(super) listen: SocketAddr,
+}
+
+impl ServerConfig {
+    /// The port that is listened on unless another one is given.
+    pub const PORT: u16 = 2116;
+
+    /// A server on the loopback address, at [`Self::PORT`].
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            listen: SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), Self::PORT),
+        }
+    }
+
+    /// Listens on this address; port 0 takes any that is free.
+    #[must_use]
+    pub const fn listen(mut self, address: SocketAddr) -> Self {
+        self.listen = address;
+        self
+    }
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,10 @@
+//! The streams API of EventStoreDB.
+
+use axum::Router;
+
+use super::state::App;
+
+/// The routes.
+pub(super) fn routes() -> Router<App> {
+    Router::new()
+}

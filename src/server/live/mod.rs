@@ -1,0 +1,10 @@
+//! Live subscriptions, as server-sent events.
+
+use axum::Router;
+
+use super::state::App;
+
+/// The routes.
+pub(super) fn routes() -> Router<App> {
+    Router::new()
+}

@@ -1,0 +1,10 @@
+//! Health and metrics, for those who run the server.
+
+use axum::Router;
+
+use super::state::App;
+
+/// The routes.
+pub(super) fn routes() -> Router<App> {
+    Router::new()
+}

@@ -1,0 +1,10 @@
+//! Events sent to registered callbacks.
+
+use axum::Router;
+
+use super::state::App;
+
+/// The routes.
+pub(super) fn routes() -> Router<App> {
+    Router::new()
+}
