@@ -14,6 +14,8 @@ mod measure;
 mod moves;
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(feature = "postgres")]
+mod postgres_share;
 mod raw;
 #[cfg(feature = "postgres")]
 #[path = "../../tests/servers/mod.rs"]
@@ -117,6 +119,25 @@ enum Work {
         #[arg(long, default_value_t = 1_000_000)]
         events: u64,
     },
+    /// Processes that append to one topic in PostgreSQL, beside the same with a transaction for each append
+    #[cfg(feature = "postgres")]
+    PostgresShare {
+        #[arg(long, default_value_t = 4)]
+        processes: usize,
+        #[arg(long, default_value_t = 16)]
+        clients: usize,
+        #[arg(long, default_value_t = 3)]
+        rounds: usize,
+    },
+    /// One of these processes; for `postgres-share`
+    #[cfg(feature = "postgres")]
+    #[command(hide = true)]
+    PostgresClients {
+        url: String,
+        first: usize,
+        clients: usize,
+        stores: usize,
+    },
     /// Clients that append to topics in an object store, a local directory, beside its conditional puts
     #[cfg(feature = "blob")]
     Blob,
@@ -196,6 +217,19 @@ async fn main() -> Result<()> {
         Work::Postgres => postgres::append(time).await,
         #[cfg(feature = "postgres")]
         Work::PostgresBig { events } => postgres::big(events, time).await,
+        #[cfg(feature = "postgres")]
+        Work::PostgresShare {
+            processes,
+            clients,
+            rounds,
+        } => postgres_share::share(processes, clients, rounds, time).await,
+        #[cfg(feature = "postgres")]
+        Work::PostgresClients {
+            url,
+            first,
+            clients,
+            stores,
+        } => postgres_share::clients(&url, first, clients, stores, time).await,
         #[cfg(feature = "blob")]
         Work::Blob => blob::append(path, time).await,
         #[cfg(feature = "blob")]

@@ -74,7 +74,7 @@ fn single_inserts(url: &str, clients: usize, time: Duration) -> Result<f64> {
     Ok(rate)
 }
 
-async fn open(url: &str, name: &str) -> Result<Annals> {
+pub(crate) async fn open(url: &str, name: &str) -> Result<Annals> {
     let url = format!("{url}&annals.schema={name}");
     let config = EventStoreConfig::new(ConfigurationStream::postgres(&url));
     Annals::open(config, 1, |topic| TopicConfig::postgres(topic, &url)).await

@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
     pub(super) listen: SocketAddr,
+    pub(super) private_webhooks: bool,
 }
 
 impl ServerConfig {
@@ -17,6 +18,7 @@ impl ServerConfig {
     pub const fn new() -> Self {
         Self {
             listen: SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), Self::PORT),
+            private_webhooks: false,
         }
     }
 
@@ -24,6 +26,14 @@ impl ServerConfig {
     #[must_use]
     pub const fn listen(mut self, address: SocketAddr) -> Self {
         self.listen = address;
+        self
+    }
+
+    /// Lets webhooks reach addresses that are not public: loopback, private and link-local ones. Who may
+    /// register webhooks can reach everything then that this machine can.
+    #[must_use]
+    pub const fn allow_private_webhooks(mut self, allow: bool) -> Self {
+        self.private_webhooks = allow;
         self
     }
 }

@@ -26,9 +26,7 @@ impl Server {
     /// Those of the operating system, where it cannot be listened there.
     pub async fn bind(store: &EventStore, config: ServerConfig) -> io::Result<Self> {
         let listener = TcpListener::bind(config.listen).await?;
-        let app = Arc::new(Shared {
-            store: store.clone(),
-        });
+        let app = Arc::new(Shared::new(store, &config));
         Ok(Self { listener, app })
     }
 
@@ -48,9 +46,18 @@ impl Server {
         self,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> io::Result<()> {
-        axum::serve(self.listener, router(self.app))
+        let app = Arc::clone(&self.app);
+        app.start();
+        let stopping = Arc::clone(&app);
+        let shutdown = async move {
+            shutdown.await;
+            stopping.stop();
+        };
+        let served = axum::serve(self.listener, router(self.app))
             .with_graceful_shutdown(shutdown)
-            .await
+            .await;
+        app.finish().await;
+        served
     }
 }
 

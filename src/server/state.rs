@@ -2,12 +2,51 @@
 
 use std::sync::Arc;
 
+use tokio::sync::watch;
+
+use super::{ServerConfig, groups::Groups, live::Hubs, webhooks::Webhooks};
 use crate::EventStore;
 
 /// Shared by all handlers.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) store: EventStore,
+    /// Turns true when the server is to stop: answers that have no end of their own end then.
+    pub(super) stopping: watch::Sender<bool>,
+    /// Topics that are followed by live subscribers.
+    pub(super) live: Hubs,
+    /// Groups of which this server is a member.
+    pub(super) groups: Groups,
+    /// Callbacks to which this server sends events.
+    pub(super) webhooks: Webhooks,
+}
+
+impl Shared {
+    pub(super) fn new(store: &EventStore, config: &ServerConfig) -> Self {
+        Self {
+            store: store.clone(),
+            stopping: watch::Sender::new(false),
+            live: Hubs::default(),
+            groups: Groups::default(),
+            webhooks: Webhooks::new(config),
+        }
+    }
+
+    /// Begins what the server does by itself.
+    pub(super) fn start(&self) {
+        self.webhooks.start(&self.store);
+    }
+
+    /// Ends what waits for more, so that requests can be finished.
+    pub(super) fn stop(&self) {
+        self.stopping.send_replace(true);
+    }
+
+    /// Ends what the server does by itself, once there are no more requests.
+    pub(super) async fn finish(&self) {
+        self.groups.leave().await;
+        self.webhooks.stop().await;
+    }
 }
 
 /// The state of the router.
