@@ -7,7 +7,7 @@ import { Problem, call, path } from './api.js';
  * @typedef {object} Repository
  * @property {string} repository `adapter:connection`
  * @property {'up' | 'degraded' | 'down'} status
- * @property {number} [latencyMs]
+ * @property {number} latencySeconds
  * @property {number | null} [topics]
  * @property {string | null} [lastError]
  * @property {string[]} [notes]
@@ -16,21 +16,22 @@ import { Problem, call, path } from './api.js';
 
 /** @type {Report | null} */
 let report = null;
-let asked = 0;
+let next = 0;
 
 /**
  * Asks how the repositories are, at most every ten seconds: it makes each of them do something.
  * @param {AbortSignal} signal
  */
 export async function repositories(signal) {
-  if (Date.now() - asked < 10_000) return;
-  asked = Date.now();
+  if (Date.now() < next) return;
+  next = Date.now() + 10_000;
   try {
     report = await call(path('health'), { signal });
   } catch (error) {
     // Not everybody may ask; the rest of the page does not need it.
     if (!(error instanceof Problem)) throw error;
     report = null;
+    next = Date.now() + 60_000;
   }
 }
 

@@ -5,6 +5,7 @@ import { h, put, s } from './dom.js';
 
 /** @typedef {import('./samples.js').Sample} Sample */
 /** @typedef {{name: string, points: Sample[]}} Series */
+/** @typedef {{element: HTMLElement, draw: (series: Series[]) => void}} Plot */
 
 const WIDTH = 640;
 const HEIGHT = 150;
@@ -20,6 +21,7 @@ const MOST = 5;
  * A plot that can be drawn again.
  * @param {string} title
  * @param {(value: number) => string} format
+ * @returns {Plot}
  */
 export function plot(title, format) {
   const picture = h('div');

@@ -27,13 +27,19 @@ export function healthView(view) {
 }
 
 /** @param {import('../health.js').Repository} repository */
-function row({ repository, status, latencyMs, topics, lastError, notes }) {
+function row({ repository, status, latencySeconds, topics, lastError, notes }) {
   const [adapter, connection] = repository.split(/:(.*)/s);
   const remarks = [lastError, ...(notes ?? [])].filter(Boolean);
   return h('tr', null,
     h('td', null, h('span', null, adapter, ' ', h('code', { class: 'muted' }, connection))),
     h('td', { data: { label: 'State' } }, h('span', { class: `badge ${status}` }, status)),
-    h('td', { data: { label: 'Answers in' } }, latencyMs === undefined ? '–' : `${latencyMs.toFixed(latencyMs < 10 ? 1 : 0)} ms`),
+    h('td', { data: { label: 'Answers in' } }, latency(latencySeconds)),
     h('td', { data: { label: 'Topics' } }, number(topics)),
     h('td', { data: { label: 'Remarks' } }, remarks.length ? h('ul', null, remarks.map((text) => h('li', { class: text === lastError ? 'bad' : null }, text))) : '–'));
+}
+
+/** @param {number} seconds */
+function latency(seconds) {
+  const milliseconds = seconds * 1000;
+  return milliseconds < 1 ? '< 1 ms' : `${milliseconds.toFixed(milliseconds < 10 ? 1 : 0)} ms`;
 }

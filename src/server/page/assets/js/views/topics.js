@@ -75,7 +75,7 @@ export function topicsView(view) {
 /**
  * @param {Topic[]} topics
  * @param {HTMLElement} facts
- * @param {ReturnType<typeof plot>} throughput
+ * @param {import('../plot.js').Plot} throughput
  */
 function drawOverview(topics, facts, throughput) {
   const active = topics.filter(({ status }) => status === 'active');
