@@ -1,12 +1,17 @@
 //! What a server is told when it starts.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
 /// How a [`Server`](super::Server) listens.
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
     pub(super) listen: SocketAddr,
     pub(super) private_webhooks: bool,
+    pub(super) live_heartbeat: Duration,
+    pub(super) live_write_timeout: Duration,
 }
 
 impl ServerConfig {
@@ -19,6 +24,8 @@ impl ServerConfig {
         Self {
             listen: SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), Self::PORT),
             private_webhooks: false,
+            live_heartbeat: Duration::from_secs(15),
+            live_write_timeout: Duration::from_secs(60),
         }
     }
 
@@ -26,6 +33,22 @@ impl ServerConfig {
     #[must_use]
     pub const fn listen(mut self, address: SocketAddr) -> Self {
         self.listen = address;
+        self
+    }
+
+    /// Sends live subscribers a comment where nothing else was sent for this time; 15 s unless set, at
+    /// least 10 ms.
+    #[must_use]
+    pub fn live_heartbeat(mut self, every: Duration) -> Self {
+        self.live_heartbeat = every.max(Duration::from_millis(10));
+        self
+    }
+
+    /// Cuts off live subscribers that take nothing of what waits for them for this time; 60 s unless
+    /// set, at least 10 ms.
+    #[must_use]
+    pub fn live_write_timeout(mut self, after: Duration) -> Self {
+        self.live_write_timeout = after.max(Duration::from_millis(10));
         self
     }
 

@@ -69,7 +69,8 @@ impl From<Error> for Problem {
     }
 }
 
-fn kind(error: &Error) -> (StatusCode, &'static str) {
+/// The status of an error, and what kind of problem it is.
+pub(super) fn kind(error: &Error) -> (StatusCode, &'static str) {
     match error {
         Error::InvalidTopicName { .. } => (StatusCode::BAD_REQUEST, "invalid-topic-name"),
         Error::InvalidStreamId { .. } => (StatusCode::BAD_REQUEST, "invalid-stream-id"),

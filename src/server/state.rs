@@ -11,6 +11,7 @@ use crate::EventStore;
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) store: EventStore,
+    pub(super) config: ServerConfig,
     /// Turns true when the server is to stop: answers that have no end of their own end then.
     pub(super) stopping: watch::Sender<bool>,
     /// Topics that are followed by live subscribers.
@@ -25,6 +26,7 @@ impl Shared {
     pub(super) fn new(store: &EventStore, config: &ServerConfig) -> Self {
         Self {
             store: store.clone(),
+            config: config.clone(),
             stopping: watch::Sender::new(false),
             live: Hubs::default(),
             groups: Groups::default(),

@@ -1,14 +1,90 @@
 //! Live subscriptions, as server-sent events.
+//!
+//! A topic that has live subscribers is followed once, by its [`Hub`](hub::Hub): each event is encoded
+//! once, and what has come within a tick is one block of bytes that all subscribers are sent. The hub
+//! keeps the newest blocks in a [`Ring`](ring::Ring). A subscriber that is not in reach of the ring, as
+//! it begins far back or is slow, reads the store by itself until it is. Both go by position, so nothing
+//! is left out or sent twice where it goes from one to the other.
 
-use axum::Router;
+mod client;
+mod flight;
+mod hub;
+mod message;
+mod query;
+mod ring;
 
-use super::state::App;
+use axum::{
+    Router,
+    body::Body,
+    extract::{Path, RawQuery, State},
+    http::{HeaderMap, HeaderValue, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use futures_util::stream;
 
-/// The topics that are followed.
-#[derive(Debug, Default)]
-pub(super) struct Hubs {}
+use self::{client::Client, query::LiveQuery};
+use super::{
+    access::{Action, Caller},
+    problem::Problem,
+    state::App,
+};
+
+pub(super) use hub::Hubs;
 
 /// The routes.
 pub(super) fn routes() -> Router<App> {
     Router::new()
+        .route("/topics/{topic}/live", get(of_topic))
+        .route("/topics/{topic}/streams/{stream}/live", get(of_stream))
+}
+
+async fn of_topic(
+    State(app): State<App>,
+    caller: Caller,
+    Path(topic): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    caller.may(Action::Read, &topic)?;
+    let query = LiveQuery::new(query.as_deref(), &headers)?;
+    live(&app, caller, topic, query).await
+}
+
+async fn of_stream(
+    State(app): State<App>,
+    caller: Caller,
+    Path((topic, stream)): Path<(String, String)>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    caller.may(Action::Read, &topic)?;
+    let mut query = LiveQuery::new(query.as_deref(), &headers)?;
+    query.of_stream(&stream)?;
+    live(&app, caller, topic, query).await
+}
+
+async fn live(
+    app: &App,
+    caller: Caller,
+    topic: String,
+    query: LiveQuery,
+) -> Result<Response, Problem> {
+    let client = Client::begin(app, caller, topic, query).await?;
+    let messages = stream::unfold(client, |mut client| async move {
+        client.next().await.map(|message| (message, client))
+    });
+    let headers = [
+        (
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("text/event-stream"),
+        ),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        // For proxies that would wait for more.
+        (
+            header::HeaderName::from_static("x-accel-buffering"),
+            HeaderValue::from_static("no"),
+        ),
+    ];
+    Ok((headers, Body::from_stream(messages)).into_response())
 }

@@ -1,0 +1,6 @@
+//! What the server does by itself once it is asked: live subscribers, consumer groups and webhooks, over
+//! HTTP on the loopback address.
+
+mod client;
+mod subscribers;
+mod world;

@@ -1,0 +1,102 @@
+//! A store, and a server over it, in this process.
+
+use std::{net::SocketAddr, path::Path, time::Duration};
+
+use annals::{
+    Append, AppendReceipt, ConfigurationStream, EventStore, EventStoreConfig, NewEvent,
+    TopicConfig,
+    server::{Server, ServerConfig},
+};
+use serde_json::json;
+use tokio::{sync::oneshot, task::JoinHandle};
+
+/// How long anything may take before a test fails.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A server that runs.
+pub(crate) struct World {
+    pub(crate) store: EventStore,
+    pub(crate) address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    serving: JoinHandle<std::io::Result<()>>,
+}
+
+/// A server with settings that make tests short.
+pub(crate) fn config() -> ServerConfig {
+    ServerConfig::new()
+        .listen(SocketAddr::from(([127, 0, 0, 1], 0)))
+        .allow_private_webhooks(true)
+}
+
+/// A store in memory.
+pub(crate) async fn in_memory() -> EventStore {
+    let store = EventStore::open(EventStoreConfig::new(ConfigurationStream::memory())).await;
+    let store = store.unwrap();
+    store
+        .create_topic(TopicConfig::memory("orders"))
+        .await
+        .unwrap();
+    store
+}
+
+/// A store in files, with a topic the first time.
+pub(crate) async fn in_files(directory: &Path) -> EventStore {
+    let path = directory.display().to_string();
+    let store = EventStore::open(EventStoreConfig::new(ConfigurationStream::file(&path))).await;
+    let store = store.unwrap();
+    if store.get_topic("orders").await.is_err() {
+        let topic = TopicConfig::file("orders", &path).option("sync", "never");
+        store.create_topic(topic).await.unwrap();
+    }
+    store
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        Self::serve(in_memory().await, config()).await
+    }
+
+    pub(crate) async fn serve(store: EventStore, config: ServerConfig) -> Self {
+        let server = Server::bind(&store, config).await.unwrap();
+        let address = server.address().unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let serving = tokio::spawn(server.serve(async {
+            drop(stopped.await);
+        }));
+        Self {
+            store,
+            address,
+            stop,
+            serving,
+        }
+    }
+
+    /// Stops the server in order, and closes the store.
+    pub(crate) async fn stop(self) {
+        self.stop.send(()).unwrap();
+        within(self.serving).await.unwrap().unwrap();
+        self.store.close().await.unwrap();
+    }
+}
+
+/// Awaits something that is to come.
+pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(PATIENCE, future).await {
+        Ok(value) => value,
+        Err(_) => panic!("nothing came within {PATIENCE:?}"),
+    }
+}
+
+/// Appends events `{"n": …}` to a stream, one append for all.
+pub(crate) async fn append(
+    store: &EventStore,
+    stream: &str,
+    event_type: &str,
+    numbers: std::ops::Range<u64>,
+) -> AppendReceipt {
+    let events: Vec<NewEvent> = numbers
+        .map(|n| NewEvent::json(event_type.to_owned(), &json!({ "n": n })).unwrap())
+        .collect();
+    let append = Append::new(events).stream(stream);
+    store.append_events("orders", append).await.unwrap()
+}
