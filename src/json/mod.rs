@@ -22,4 +22,4 @@ mod read;
 mod write;
 
 pub use read::{NewEventDocument, RecordedEventDocument, Tagged};
-pub use write::{event_line, write_event};
+pub use write::{event_line, is_one_line, write_event};

@@ -84,7 +84,7 @@ fn bytes(out: &mut Vec<u8>, name: &str, bytes: &[u8], json: bool) {
     }
     out.extend_from_slice(b",\"");
     out.extend_from_slice(name.as_bytes());
-    if json && stands_in_a_line(bytes) {
+    if json && is_one_line(bytes) {
         out.extend_from_slice(b"\":");
         out.extend_from_slice(bytes);
     } else {
@@ -96,7 +96,8 @@ fn bytes(out: &mut Vec<u8>, name: &str, bytes: &[u8], json: bool) {
 
 /// Whether the bytes are one JSON text without line breaks, and without white space around it, which
 /// a reader of the line would take for its own.
-fn stands_in_a_line(bytes: &[u8]) -> bool {
+#[must_use]
+pub fn is_one_line(bytes: &[u8]) -> bool {
     let white = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_whitespace);
     !white(bytes.first())
         && !white(bytes.last())

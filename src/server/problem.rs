@@ -6,7 +6,7 @@ use axum::{
 };
 use serde_json::{Map, Value, json};
 
-use crate::Error;
+use crate::{Error, ExpectedVersion};
 
 /// How long a client is asked to wait before it tries again, in seconds.
 const RETRY_AFTER: &str = "1";
@@ -55,7 +55,11 @@ impl From<Error> for Problem {
         let (status, kind) = kind(&error);
         let problem = Self::new(status, kind, error.to_string());
         match &error {
-            Error::WrongExpectedVersion { actual, .. } => problem.with("actual", actual.get()),
+            Error::WrongExpectedVersion {
+                actual, expected, ..
+            } => problem
+                .with("actual", actual.get())
+                .with("expected", expectation(*expected)),
             Error::ConditionFailed { position } | Error::IdempotencyConflict { position, .. } => {
                 problem.with("position", position.get())
             }
@@ -66,6 +70,16 @@ impl From<Error> for Problem {
             Error::PositionAhead { head, .. } => problem.with("head", head.get()),
             _ => problem,
         }
+    }
+}
+
+/// What was expected, as it is written in an append.
+fn expectation(expected: ExpectedVersion) -> Value {
+    match expected {
+        ExpectedVersion::Any => "any".into(),
+        ExpectedVersion::NoStream => "noStream".into(),
+        ExpectedVersion::StreamExists => "streamExists".into(),
+        ExpectedVersion::Exact(version) => version.get().into(),
     }
 }
 

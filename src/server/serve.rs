@@ -66,7 +66,9 @@ fn router(app: App) -> Router {
         .merge(api::routes())
         .merge(live::routes())
         .merge(groups::routes())
-        .merge(webhooks::routes());
+        .merge(webhooks::routes())
+        .method_not_allowed_fallback(api::method_not_allowed)
+        .fallback(api::not_found);
     Router::new()
         .nest("/api/v1", v1)
         .merge(eventstoredb::routes())

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::{ServerConfig, groups::Groups, live::Hubs, webhooks::Webhooks};
+use super::{ServerConfig, api::Moves, groups::Groups, live::Hubs, webhooks::Webhooks};
 use crate::EventStore;
 
 /// Shared by all handlers.
@@ -18,6 +18,8 @@ pub(super) struct Shared {
     pub(super) live: Hubs,
     /// Groups of which this server is a member.
     pub(super) groups: Groups,
+    /// Moves of topics that were asked for here.
+    pub(super) moves: Moves,
     /// Callbacks to which this server sends events.
     pub(super) webhooks: Webhooks,
 }
@@ -30,6 +32,7 @@ impl Shared {
             stopping: watch::Sender::new(false),
             live: Hubs::default(),
             groups: Groups::default(),
+            moves: Moves::default(),
             webhooks: Webhooks::new(config),
         }
     }

@@ -1,10 +1,69 @@
 //! The API of its own: topics, streams and events.
 
-use axum::Router;
+mod accept;
+mod append;
+mod append_body;
+pub(super) mod body;
+mod cloud_events;
+mod event;
+mod expectation;
+pub(super) mod filter;
+mod lines;
+mod moves;
+pub(super) mod names;
+pub(super) mod query;
+mod read;
+mod topics;
 
-use super::state::App;
+use axum::{
+    Router,
+    http::{Method, StatusCode, Uri},
+    routing::{delete, get, post},
+};
+
+pub(super) use self::moves::Moves;
+use super::{problem::Problem, state::App};
 
 /// The routes.
 pub(super) fn routes() -> Router<App> {
     Router::new()
+        .route("/topics", get(topics::list).post(topics::create))
+        .route(
+            "/topics/{topic}",
+            get(topics::get).put(moves::update).delete(topics::delete),
+        )
+        .route(
+            "/topics/{topic}/move",
+            get(moves::get).delete(moves::cancel),
+        )
+        .route("/topics/{topic}/restore", post(topics::restore))
+        .route("/topics/{topic}/purge", post(topics::purge))
+        .route("/topics/{topic}/former", delete(topics::remove_former))
+        .route("/topics/{topic}/verify", post(topics::verify))
+        .route(
+            "/topics/{topic}/events",
+            get(read::read).post(append::append),
+        )
+        .route("/topics/{topic}/events/{position}", get(event::get))
+        .route(
+            "/topics/{topic}/streams/{stream}/events",
+            get(read::read).post(append::append),
+        )
+        // The default stream, whose id is empty.
+        .route(
+            "/topics/{topic}/streams//events",
+            get(read::read).post(append::append),
+        )
+}
+
+/// Answers a path that there is not.
+pub(super) async fn not_found(uri: Uri) -> Problem {
+    let detail = format!("there is nothing at {:?}", uri.path());
+    Problem::new(StatusCode::NOT_FOUND, "not-found", detail)
+}
+
+/// Answers a method that a path does not have; the header `Allow` names those that it has.
+pub(super) async fn method_not_allowed(method: Method) -> Problem {
+    let detail = format!("the method {method} is not to be had here");
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail)
 }
