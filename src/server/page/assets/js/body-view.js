@@ -23,10 +23,10 @@ const LARGEST_TREE = 8 * 1024 * 1024;
  */
 export function bodyView(name, body, contentType = '') {
   if (!body) {
-    return h('section', { class: 'body' }, h('div', { class: 'body-head' }, h('h3', null, name), h('span', { class: 'muted' }, 'empty')));
+    return h('div', { class: 'body' }, h('div', { class: 'body-head' }, h('strong', null, name), h('span', { class: 'muted' }, 'empty')));
   }
   const forms = body.kind === 'json' ? jsonForms(body.text) : byteForms(body.text);
-  const area = h('div', { class: 'body-text', tabindex: '0', role: 'region', 'aria-label': name });
+  const area = h('div', { class: 'body-text', tabindex: '0', role: 'group', 'aria-label': name });
   const buttons = forms.map(({ title, show }) =>
     h('button', { type: 'button', class: 'quiet small', 'aria-pressed': 'false', on: { click: () => choose(title, show) } }, title));
   const copy = h('button', { type: 'button', class: 'quiet small', 'aria-label': `Copy ${name.toLowerCase()}`, on: { click: () => copyText(body.text) } }, 'Copy');
@@ -40,8 +40,8 @@ export function bodyView(name, body, contentType = '') {
   }
   choose(forms[0].title, forms[0].show);
   const about = [contentType, size(body.size)].filter(Boolean).join(', ');
-  return h('section', { class: 'body', 'aria-label': name },
-    h('div', { class: 'body-head' }, h('h3', null, name), h('span', { class: 'muted' }, about),
+  return h('div', { class: 'body' },
+    h('div', { class: 'body-head' }, h('strong', null, name), h('span', { class: 'muted' }, about),
       h('div', { class: 'actions' }, buttons, copy)),
     area);
 }
@@ -62,7 +62,6 @@ function byteForms(base64) {
   ];
   try {
     const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
-    // eslint-disable-next-line no-control-regex
     if (!/[\x00-\x08\x0e-\x1f]/.test(text.slice(0, TEXT))) forms.unshift({ title: 'Text', show: () => longText(text) });
   } catch {
     // They are no text.

@@ -40,7 +40,7 @@ export function plot(title, format) {
         shown.map(({ points }) => h('td', null, valueAt(points, at, format))))))));
   }
   return {
-    element: h('figure', { class: 'plot' }, h('figcaption', null, h('h3', null, title), now), picture, legend, details),
+    element: h('figure', { class: 'plot' }, h('figcaption', null, h('h2', { class: 'plot-title' }, title), now), picture, legend, details),
     /** @param {Series[]} series */
     draw(series) {
       shown = series.slice(0, MOST);
@@ -92,7 +92,7 @@ function drawing(title, series, format) {
     s('line', { class: 'grid', x1: LEFT, x2: WIDTH, y1: y(top * part), y2: y(top * part) }),
     s('text', { class: 'tick', x: LEFT - 8, y: y(top * part) + 4, 'text-anchor': 'end' }, compact(top * part)),
   ]);
-  const times = [[0, '5 min ago', 'start'], [0.5, '2½ min', 'middle'], [1, 'now', 'end']].map(([part, label, anchor]) =>
+  const times = [[0, '5 min ago', 'start'], [0.5, '2½ min ago', 'middle'], [1, 'now', 'end']].map(([part, label, anchor]) =>
     s('text', { class: 'tick', x: LEFT + (WIDTH - LEFT) * Number(part), y: HEIGHT - 4, 'text-anchor': anchor }, label));
   const curves = series.map(({ points }, nth) => {
     const seen = points.filter(([at]) => at >= end - SPAN);

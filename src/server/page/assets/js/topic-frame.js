@@ -94,11 +94,25 @@ export async function topicFrame(view, options) {
  */
 async function load(name, signal) {
   try {
-    return await call(path('topics', name), { signal });
+    // A deleted one is only in the list: where it is known to be deleted, the list is asked.
+    if (known.get(name)?.status !== 'deleted') return await call(path('topics', name), { signal });
   } catch (error) {
-    if (error instanceof Problem) known.delete(name);
+    known.delete(name);
+    const deleted = error instanceof Problem && error.status === 404 ? await loadDeleted(name, signal) : null;
+    if (deleted) return deleted;
     throw error;
   }
+  return await loadDeleted(name, signal) ?? call(path('topics', name), { signal });
+}
+
+/**
+ * @param {string} name
+ * @param {AbortSignal} signal
+ * @returns {Promise<Topic | null>}
+ */
+async function loadDeleted(name, signal) {
+  const { topics } = await call(path('topics'), { signal, query: { deleted: true } });
+  return topics.find((/** @type {Topic} */ topic) => topic.name === name) ?? null;
 }
 
 /** @param {Topic} topic */

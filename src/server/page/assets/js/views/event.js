@@ -17,13 +17,13 @@ export async function eventView(view) {
   const [, name, , text] = place.parts;
   const position = Number(text);
   const around = h('div', { class: 'actions' });
+  let drawn = '';
   const body = await topicFrame(view, {
     tab: 'events', title: `Event ${text}`, heading: `Event ${Number.isSafeInteger(position) ? number(position) : text}`,
     actions: [around],
     seen: (topic) => draw(topic.head),
   });
   if (!body) return;
-  let drawn = '';
   /** @param {number | null} head */
   function draw(head) {
     const next = head === null || position < head;

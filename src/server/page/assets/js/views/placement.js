@@ -29,9 +29,12 @@ export async function placementView(view) {
   const former = h('section', { class: 'panel', 'aria-labelledby': 'place-former' });
   const move = h('div');
   let drawn = '';
+  // Whether there may be a move that this view has not seen the end of.
+  let moving = true;
   const body = await topicFrame(view, {
     tab: 'placement', title: 'Placement',
     seen(topic) {
+      moving ||= topic.moving !== null;
       const text = JSON.stringify([topic.storage, topic.options, topic.former, topic.connection]);
       if (text === drawn) return;
       drawn = text;
@@ -43,6 +46,7 @@ export async function placementView(view) {
   body.append(move, now, former);
   let shown = '';
   poll(signal, 700, async () => {
+    if (!moving) return;
     /** @type {Move | null} */
     const state = await call(path('topics', name, 'move'), { signal }).catch((error) => {
       if (error instanceof Problem && error.status === 404) return null;
@@ -51,6 +55,7 @@ export async function placementView(view) {
     const text = JSON.stringify(state);
     if (text !== shown) drawMove(move, state, view);
     shown = text;
+    moving = state?.state === 'moving';
   }, (error) => put(move, problem(error)));
 }
 

@@ -40,7 +40,7 @@ export function topicsView(view) {
       h('div', { class: 'actions' }, h('button', { type: 'button', class: 'primary', id: 'new-topic', on: { click: createForm } }, 'New topic'))),
     problems, overview,
     h('section', { class: 'panel', 'aria-label': 'Topics' },
-      h('div', { class: 'filters' }, h('div', { class: 'field' }, search), h('label', { class: 'choice' }, showDeleted, 'Show deleted')), table));
+      h('div', { class: 'filters' }, h('div', { class: 'field only' }, search), h('label', { class: 'choice' }, showDeleted, 'Show deleted')), table));
 
   function filter() {
     // The address follows without a step of its own for every letter.
