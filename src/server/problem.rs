@@ -43,6 +43,20 @@ impl Problem {
         self
     }
 
+    /// The problem as it is written.
+    pub(super) fn document(&self) -> Value {
+        let mut members = json!({
+            "type": format!("urn:annals:problem:{}", self.kind),
+            "title": self.kind.replace('-', " "),
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+        });
+        if let Value::Object(members) = &mut members {
+            members.extend(self.more.clone());
+        }
+        members
+    }
+
     /// The same with another status: a conflict with a header is 412 and not 409.
     pub(super) const fn status(mut self, status: StatusCode) -> Self {
         self.status = status;
@@ -122,16 +136,7 @@ pub(super) fn kind(error: &Error) -> (StatusCode, &'static str) {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let mut members = json!({
-            "type": format!("urn:annals:problem:{}", self.kind),
-            "title": self.kind.replace('-', " "),
-            "status": self.status.as_u16(),
-            "detail": self.detail,
-        });
-        if let Value::Object(members) = &mut members {
-            members.extend(self.more);
-        }
-        let mut response = (self.status, members.to_string()).into_response();
+        let mut response = (self.status, self.document().to_string()).into_response();
         let headers = response.headers_mut();
         let content_type = HeaderValue::from_static("application/problem+json");
         headers.insert(header::CONTENT_TYPE, content_type);

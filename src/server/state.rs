@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::{ServerConfig, api::Moves, groups::Groups, live::Hubs, webhooks::Webhooks};
+use super::{
+    ServerConfig, api::Moves, eventstoredb::Placements, groups::Groups, live::Hubs,
+    webhooks::Webhooks,
+};
 use crate::EventStore;
 
 /// Shared by all handlers.
@@ -22,6 +25,8 @@ pub(super) struct Shared {
     pub(super) moves: Moves,
     /// Callbacks to which this server sends events.
     pub(super) webhooks: Webhooks,
+    /// Where streams are that are named without a topic.
+    pub(super) eventstoredb: Placements,
 }
 
 impl Shared {
@@ -34,6 +39,7 @@ impl Shared {
             groups: Groups::default(),
             moves: Moves::default(),
             webhooks: Webhooks::new(config),
+            eventstoredb: Placements::new(config.default_placement.clone()),
         }
     }
 

@@ -5,15 +5,15 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::{
-    client::Client,
+    client::{Client, Served},
     random::Random,
     record::{AppendAnswer, AppendCall, Ask, Change, Event, Expected, Filter, Unless, keyed_id},
 };
 
 /// Has a client make some call on one of few streams, so that clients meet. `tried` are appends that it
 /// may make again, and `patience` the longest that one is waited for which is given up.
-pub(crate) async fn some_call(
-    client: &mut Client,
+pub(crate) async fn some_call<S: Served>(
+    client: &mut Client<S>,
     random: &mut Random,
     tried: &mut Vec<AppendCall>,
     patience: Duration,

@@ -33,11 +33,11 @@ pub(crate) fn now() -> u64 {
 
 /// A client.
 #[derive(Debug)]
-pub(crate) struct Client {
+pub(crate) struct Client<S = EventStore> {
     pub(crate) process: u32,
     pub(crate) client: u32,
     pub(crate) topic: String,
-    pub(crate) store: EventStore,
+    pub(crate) store: S,
     pub(crate) entries: Vec<Entry>,
     /// Where entries are written too, before and after each call, by a process that may be killed.
     pub(crate) sink: Option<Sink>,
@@ -46,8 +46,8 @@ pub(crate) struct Client {
 /// The file of a process.
 pub(crate) type Sink = Arc<Mutex<File>>;
 
-impl Client {
-    pub(crate) fn new(store: &EventStore, topic: &str, process: u32, client: u32) -> Self {
+impl<S: Served> Client<S> {
+    pub(crate) fn new(store: &S, topic: &str, process: u32, client: u32) -> Self {
         Self {
             process,
             client,
@@ -92,24 +92,10 @@ impl Client {
         }
     }
 
-    /// Moves the topic.
-    pub(crate) async fn move_to(&mut self, config: TopicConfig) {
-        let begin = now();
-        self.begin(begin, Call::Move(MoveAnswer::Unknown));
-        let answer = match self.store.update_topic(config).await {
-            Ok(_) => MoveAnswer::Moved,
-            // Another one may be at it, or finish what this one has begun.
-            Err(_) => MoveAnswer::Unknown,
-        };
-        self.note(begin, Call::Move(answer));
-    }
-
     pub(crate) async fn append(&mut self, mut call: AppendCall) -> AppendAnswer {
-        let append = append(&call);
         let begin = now();
         self.begin(begin, Call::Append(call.clone()));
-        let answer = self.store.append_events(&self.topic, append).await;
-        call.answer = append_answer(answer);
+        call.answer = self.store.append(&self.topic, &call).await;
         let answer = call.answer.clone();
         self.note(begin, Call::Append(call));
         answer
@@ -117,12 +103,11 @@ impl Client {
 
     /// Appends, and drops the call where it takes longer than `patience`.
     pub(crate) async fn append_for(&mut self, patience: Duration, mut call: AppendCall) {
-        let append = append(&call);
         let begin = now();
         self.begin(begin, Call::Append(call.clone()));
-        let appending = self.store.append_events(&self.topic, append);
+        let appending = self.store.append(&self.topic, &call);
         call.answer = match timeout(patience, appending).await {
-            Ok(answer) => append_answer(answer),
+            Ok(answer) => answer,
             Err(_) => AppendAnswer::Unknown,
         };
         self.note(begin, Call::Append(call));
@@ -136,18 +121,7 @@ impl Client {
             answer: ChangeAnswer::Unknown,
         };
         self.begin(begin, Call::Change(unknown));
-        let answer = match change {
-            Change::Delete => self.store.delete_stream(&self.topic, stream).await,
-            Change::Restore => self.store.restore_stream(&self.topic, stream).await,
-        };
-        let answer = match answer {
-            Ok(state) => ChangeAnswer::Done {
-                version: state.version.get(),
-            },
-            Err(Error::StreamNotFound { .. }) => ChangeAnswer::NotFound,
-            Err(Error::OutcomeUnknown { .. }) => ChangeAnswer::Unknown,
-            Err(error) => ChangeAnswer::Refused(error.to_string()),
-        };
+        let answer = self.store.change(&self.topic, stream, change).await;
         let stream = stream.to_owned();
         let call = ChangeCall {
             stream,
@@ -160,44 +134,39 @@ impl Client {
     /// Reads, and returns up to where it has looked.
     pub(crate) async fn read(&mut self, ask: Ask) -> u64 {
         let begin = now();
-        let mut events = self.store.read_events(&self.topic, read(&ask));
-        let mut seen = Vec::new();
-        let mut answer = ReadAnswer::Ended;
-        while let Some(event) = events.next().await {
-            match event {
-                Ok(event) => seen.push(Seen::of(&event)),
-                Err(Error::StreamDeleted { .. }) => answer = ReadAnswer::StreamDeleted,
-                Err(error) => answer = ReadAnswer::Broken(error.to_string()),
-            }
-        }
-        let looked_to = events.looked_to().get();
-        let call = ReadCall {
-            ask,
-            seen,
-            looked_to: Some(looked_to),
-            answer,
-        };
+        let call = self.store.read(&self.topic, ask).await;
+        let looked_to = call.looked_to.unwrap_or_default();
         self.note(begin, Call::Read(call));
         looked_to
     }
 
     pub(crate) async fn head(&mut self) {
         let begin = now();
-        let head = self.store.get_latest_version(&self.topic).await;
-        self.note(begin, Call::Head(head.ok().map(Position::get)));
+        let head = self.store.head(&self.topic).await;
+        self.note(begin, Call::Head(head));
     }
 
     /// Asks for the state of a stream, and returns its version.
     pub(crate) async fn state(&mut self, stream: &str) -> u64 {
         let begin = now();
-        let state = self.store.get_stream(&self.topic, stream).await.ok();
-        let answer = state.map(|state| State {
-            version: state.version.get(),
-            deleted: state.deleted,
-        });
+        let answer = self.store.state(&self.topic, stream).await;
         let stream = stream.to_owned();
         self.note(begin, Call::State(StateCall { stream, answer }));
         answer.unwrap_or_default().version
+    }
+}
+
+impl Client {
+    /// Moves the topic.
+    pub(crate) async fn move_to(&mut self, config: TopicConfig) {
+        let begin = now();
+        self.begin(begin, Call::Move(MoveAnswer::Unknown));
+        let answer = match self.store.update_topic(config).await {
+            Ok(_) => MoveAnswer::Moved,
+            // Another one may be at it, or finish what this one has begun.
+            Err(_) => MoveAnswer::Unknown,
+        };
+        self.note(begin, Call::Move(answer));
     }
 
     /// Subscribes, and takes what is delivered until `enough` says of a position that it is, or the
@@ -236,6 +205,70 @@ impl Client {
             }
         }
         self.note(begin, Call::Subscription(call));
+    }
+}
+
+/// What a client calls: a store, or a server that has one.
+pub(crate) trait Served: Clone {
+    async fn append(&self, topic: &str, call: &AppendCall) -> AppendAnswer;
+    async fn change(&self, topic: &str, stream: &str, change: Change) -> ChangeAnswer;
+    async fn read(&self, topic: &str, ask: Ask) -> ReadCall;
+    /// `None` where that failed.
+    async fn head(&self, topic: &str) -> Option<u64>;
+    /// `None` where that failed.
+    async fn state(&self, topic: &str, stream: &str) -> Option<State>;
+}
+
+impl Served for EventStore {
+    async fn append(&self, topic: &str, call: &AppendCall) -> AppendAnswer {
+        append_answer(self.append_events(topic, append(call)).await)
+    }
+
+    async fn change(&self, topic: &str, stream: &str, change: Change) -> ChangeAnswer {
+        let answer = match change {
+            Change::Delete => self.delete_stream(topic, stream).await,
+            Change::Restore => self.restore_stream(topic, stream).await,
+        };
+        match answer {
+            Ok(state) => ChangeAnswer::Done {
+                version: state.version.get(),
+            },
+            Err(Error::StreamNotFound { .. }) => ChangeAnswer::NotFound,
+            Err(Error::OutcomeUnknown { .. }) => ChangeAnswer::Unknown,
+            Err(error) => ChangeAnswer::Refused(error.to_string()),
+        }
+    }
+
+    async fn read(&self, topic: &str, ask: Ask) -> ReadCall {
+        let mut events = self.read_events(topic, read(&ask));
+        let mut seen = Vec::new();
+        let mut answer = ReadAnswer::Ended;
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(event) => seen.push(Seen::of(&event)),
+                Err(Error::StreamDeleted { .. }) => answer = ReadAnswer::StreamDeleted,
+                Err(error) => answer = ReadAnswer::Broken(error.to_string()),
+            }
+        }
+        ReadCall {
+            ask,
+            seen,
+            looked_to: Some(events.looked_to().get()),
+            answer,
+        }
+    }
+
+    async fn head(&self, topic: &str) -> Option<u64> {
+        let head = self.get_latest_version(topic).await;
+        head.ok().map(Position::get)
+    }
+
+    async fn state(&self, topic: &str, stream: &str) -> Option<State> {
+        let state = self.get_stream(topic, stream).await.ok()?;
+        Some(State {
+            version: state.version.get(),
+            deleted: state.deleted,
+        })
     }
 }
 

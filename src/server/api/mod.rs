@@ -4,6 +4,7 @@ mod accept;
 mod append;
 mod append_body;
 pub(super) mod body;
+mod changes;
 mod cloud_events;
 mod event;
 mod expectation;
@@ -11,9 +12,13 @@ pub(super) mod filter;
 mod lines;
 mod moves;
 pub(super) mod names;
+mod openapi;
+mod push;
 pub(super) mod query;
 mod read;
+mod streams;
 mod topics;
+mod types;
 
 use axum::{
     Router,
@@ -49,7 +54,25 @@ pub(super) fn routes() -> Router<App> {
             "/topics/{topic}/streams/{stream}/events",
             get(read::read).post(append::append),
         )
+        .route("/topics/{topic}/streams", get(streams::list))
+        .route(
+            "/topics/{topic}/streams/{stream}",
+            get(streams::get).delete(streams::delete),
+        )
+        .route(
+            "/topics/{topic}/streams/{stream}/restore",
+            post(streams::restore),
+        )
+        .route("/topics/{topic}/types", get(types::list))
+        .route("/topics/{topic}/changes", get(changes::changes))
+        .route("/topics/{topic}/push", post(push::push))
+        .route("/openapi.json", get(openapi::get))
         // The default stream, whose id is empty.
+        .route(
+            "/topics/{topic}/streams/",
+            get(streams::get).delete(streams::delete),
+        )
+        .route("/topics/{topic}/streams//restore", post(streams::restore))
         .route(
             "/topics/{topic}/streams//events",
             get(read::read).post(append::append),

@@ -100,7 +100,9 @@ impl Attributes {
     fn take_text(&mut self, name: &str) -> Result<String, String> {
         match self.take(name) {
             Some(Attribute::Text(text)) if !text.is_empty() => Ok(text),
-            Some(_) => Err(format!("the attribute `{name}` is a text that is not empty")),
+            Some(_) => Err(format!(
+                "the attribute `{name}` is a text that is not empty"
+            )),
             None => Err(format!("the attribute `{name}` is missing")),
         }
     }
@@ -172,13 +174,15 @@ impl Attributes {
         for name in ["subject", "datacontenttype", "dataschema", "time"] {
             let text = self.get(name).is_none() || self.text(name).is_some_and(|t| !t.is_empty());
             if !text {
-                return Err(format!("the attribute `{name}` is a text that is not empty"));
+                return Err(format!(
+                    "the attribute `{name}` is a text that is not empty"
+                ));
             }
         }
         match self.text("time") {
-            Some(time) if time.parse::<Timestamp>().is_err() => {
-                Err(format!("the attribute `time` is RFC 3339, and not {time:?}"))
-            }
+            Some(time) if time.parse::<Timestamp>().is_err() => Err(format!(
+                "the attribute `time` is RFC 3339, and not {time:?}"
+            )),
             _ => Ok(()),
         }
     }

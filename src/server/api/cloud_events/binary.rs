@@ -45,9 +45,10 @@ pub(in crate::server::api) fn of_binary(
     }
     let content_type = match headers.get(header::CONTENT_TYPE) {
         None => None,
-        Some(kind) => Some(kind.to_str().map_err(|_| {
-            Problem::bad_request("the header `content-type` is not ASCII")
-        })?),
+        Some(kind) => Some(
+            kind.to_str()
+                .map_err(|_| Problem::bad_request("the header `content-type` is not ASCII"))?,
+        ),
     };
     if let Some(kind) = content_type {
         let kind = Attribute::Text(kind.to_owned());
@@ -78,7 +79,9 @@ fn decoded(name: &str, value: &HeaderValue) -> Result<String, Problem> {
     });
     let text = percent_decode(&bytes).decode_utf8();
     text.map(Cow::into_owned).map_err(|_| {
-        Problem::bad_request(format!("the header `{PREFIX}{name}` is not UTF-8, percent-encoded"))
+        Problem::bad_request(format!(
+            "the header `{PREFIX}{name}` is not UTF-8, percent-encoded"
+        ))
     })
 }
 
@@ -104,7 +107,10 @@ pub(in crate::server::api) fn answer(store: &EventStore, event: &RecordedEvent) 
     }
     // What others have written is never a page of this server.
     for (name, value) in [
-        (header::CONTENT_SECURITY_POLICY, "sandbox; default-src 'none'"),
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "sandbox; default-src 'none'",
+        ),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::CONTENT_DISPOSITION, "attachment"),
         (header::CACHE_CONTROL, "private, no-cache"),

@@ -45,7 +45,9 @@ fn add(wanted: &mut Wanted, document: Document<'_>) -> Result<(), Error> {
     let content_type = document.attributes.text("datacontenttype");
     let content_type = content_type.unwrap_or("application/json").to_owned();
     let (payload, form) = document.payload(&content_type).map_err(invalid)?;
-    let event = document.attributes.into_event((&content_type, payload), form);
+    let event = document
+        .attributes
+        .into_event((&content_type, payload), form);
     let (event, stream) = event.map_err(invalid)?;
     wanted.push(event, stream.as_deref());
     Ok(())

@@ -48,7 +48,10 @@ pub(super) fn attributes(
         }
         None => {
             add("id", event.id.to_string());
-            add("source", format!("urn:annals:{}:{}", store.id(), event.topic));
+            add(
+                "source",
+                format!("urn:annals:{}:{}", store.id(), event.topic),
+            );
             add("time", event.recorded_at.to_string());
             add("datacontenttype", event.content_type.to_string());
             if !event.stream.is_default() {
