@@ -106,7 +106,7 @@ function branch(key, node, inside, marks, depth, budget) {
     else open({ left: 0 });
   }
   show(false);
-  if (depth < DEEP && budget.left >= Math.min(inside.length, MEMBERS)) {
+  if (depth < DEEP && budget.left >= inside.length) {
     budget.left -= inside.length;
     open(budget);
   }

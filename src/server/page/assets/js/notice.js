@@ -36,7 +36,7 @@ function told(error) {
 }
 
 /** @type {Record<number, string>} */
-const TITLES = { 0: 'No answer', 401: 'Sign in first', 403: 'Not allowed', 429: 'Too many requests', 503: 'Not available now' };
+const TITLES = { 401: 'Sign in first', 403: 'Not allowed', 429: 'Too many requests', 503: 'Not available now' };
 
 /** @param {unknown} value */
 const plain = (value) => (typeof value === 'object' ? JSON.stringify(value) : String(value));

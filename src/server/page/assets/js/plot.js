@@ -7,6 +7,7 @@ import { h, put, s } from './dom.js';
 /** @typedef {{name: string, points: Sample[]}} Series */
 /** @typedef {{element: HTMLElement, draw: (series: Series[]) => void}} Plot */
 
+/** How wide a plot is that is not in the page yet; else it is as wide as its place, so that its text has one size. */
 const WIDTH = 640;
 const HEIGHT = 150;
 const LEFT = 44;
@@ -46,7 +47,7 @@ export function plot(title, format) {
       shown = series.slice(0, MOST);
       const enough = shown.some(({ points }) => points.length > 1);
       now.textContent = enough ? summary(shown, format) : 'collecting …';
-      put(picture, drawing(title, shown, format));
+      put(picture, drawing(title, shown, format, Math.max(240, picture.clientWidth || WIDTH)));
       put(legend, shown.length > 1 ? shown.map(({ name }, nth) => h('li', { class: `c${nth}` }, name)) : null);
       if (details.open && !table.matches(':focus-within')) drawTable();
     },
@@ -80,20 +81,21 @@ function summary(series, format) {
  * @param {string} title
  * @param {Series[]} series
  * @param {(value: number) => string} format
+ * @param {number} width
  */
-function drawing(title, series, format) {
+function drawing(title, series, format, width) {
   const end = Date.now();
   const top = roundUp(Math.max(1, ...series.flatMap(({ points }) => points.map(([, value]) => value))));
   /** @param {number} at */
-  const x = (at) => LEFT + ((WIDTH - LEFT) * (at - (end - SPAN))) / SPAN;
+  const x = (at) => LEFT + ((width - LEFT) * (at - (end - SPAN))) / SPAN;
   /** @param {number} value */
   const y = (value) => TOP + (HEIGHT - TOP - BOTTOM) * (1 - value / top);
   const grid = [0, 0.5, 1].map((part) => [
-    s('line', { class: 'grid', x1: LEFT, x2: WIDTH, y1: y(top * part), y2: y(top * part) }),
+    s('line', { class: 'grid', x1: LEFT, x2: width, y1: y(top * part), y2: y(top * part) }),
     s('text', { class: 'tick', x: LEFT - 8, y: y(top * part) + 4, 'text-anchor': 'end' }, compact(top * part)),
   ]);
   const times = [[0, '5 min ago', 'start'], [0.5, '2½ min ago', 'middle'], [1, 'now', 'end']].map(([part, label, anchor]) =>
-    s('text', { class: 'tick', x: LEFT + (WIDTH - LEFT) * Number(part), y: HEIGHT - 4, 'text-anchor': anchor }, label));
+    s('text', { class: 'tick', x: LEFT + (width - LEFT) * Number(part), y: HEIGHT - 4, 'text-anchor': anchor }, label));
   const curves = series.map(({ points }, nth) => {
     const seen = points.filter(([at]) => at >= end - SPAN);
     if (seen.length < 2) return [];
@@ -104,7 +106,7 @@ function drawing(title, series, format) {
     return [area, s('path', { class: `curve c${nth}`, d: curve })];
   });
   const label = `${title}: ${series.length ? summary(series, format) : 'nothing yet'}`;
-  return s('svg', { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: 'img', 'aria-label': label }, ...grid.flat(), ...times, ...curves.flat());
+  return s('svg', { viewBox: `0 0 ${width} ${HEIGHT}`, role: 'img', 'aria-label': label }, ...grid.flat(), ...times, ...curves.flat());
 }
 
 /**

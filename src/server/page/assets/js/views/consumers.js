@@ -1,7 +1,7 @@
 // @ts-check
 // Who consumes a topic, and how far behind its end they are.
 
-import { Problem, call, path } from '../api.js';
+import { call, path } from '../api.js';
 import { h, put } from '../dom.js';
 import { counted, number } from '../format.js';
 import { empty, loading, problem } from '../notice.js';
@@ -11,13 +11,16 @@ import { sample, samples } from '../samples.js';
 import { topicFrame } from '../topic-frame.js';
 
 /**
- * @typedef {object} Group
- * @property {string} group
- * @property {number} checkpoint
+ * @typedef {object} Consumer
+ * @property {string} name
+ * @property {'consumer' | 'group' | 'webhook'} kind
+ * @property {number} position up to where all is done
  * @property {number} lag
- * @property {number} [members]
- * @property {number} [parked]
+ * @property {string | null} holder who has it now
  */
+
+/** @type {Record<string, string>} */
+const KINDS = { consumer: 'Consumer', group: 'Group', webhook: 'Webhook' };
 
 /** @param {import('../main.js').View} view */
 export async function consumersView(view) {
@@ -30,40 +33,27 @@ export async function consumersView(view) {
   const plotted = h('section', { class: 'panel', 'aria-label': 'Lag', hidden: true }, h('div', { class: 'panel-body' }, lag.element));
   body.append(h('section', { class: 'panel', 'aria-label': 'Consumers' }, list), plotted);
   poll(signal, 2000, async () => {
-    const groups = await load(name, signal);
-    for (const group of groups) sample(`lag ${name} ${group.group}`, group.lag);
-    plotted.hidden = groups.length === 0;
-    lag.draw([...groups].sort((one, other) => other.lag - one.lag)
-      .map(({ group }) => ({ name: group, points: samples(`lag ${name} ${group}`) })));
-    if (groups.length === 0) {
-      put(list, empty('No consumers', 'Groups that take events of this topic and acknowledge them show here, with how far behind they are.'));
-    } else put(list, table(groups));
+    /** @type {{consumers: Consumer[]}} */
+    const { consumers } = await call(path('topics', name, 'consumers'), { signal });
+    for (const consumer of consumers) sample(`lag ${name} ${consumer.name}`, consumer.lag);
+    plotted.hidden = consumers.length === 0;
+    lag.draw([...consumers].sort((one, other) => other.lag - one.lag)
+      .map((consumer) => ({ name: consumer.name, points: samples(`lag ${name} ${consumer.name}`) })));
+    if (consumers.length === 0) {
+      put(list, empty('No consumers', 'Consumers, groups and webhooks that keep their place in this topic show here, with how far behind its end they are.'));
+    } else put(list, table(consumers));
   }, (error) => put(list, h('div', { class: 'panel-body' }, problem(error, view.again))));
 }
 
-/**
- * @param {string} topic
- * @param {AbortSignal} signal
- * @returns {Promise<Group[]>}
- */
-async function load(topic, signal) {
-  try {
-    return (await call(path('topics', topic, 'groups'), { signal })).groups;
-  } catch (error) {
-    if (error instanceof Problem && error.status === 404) return [];
-    throw error;
-  }
-}
-
-/** @param {Group[]} groups */
-function table(groups) {
+/** @param {Consumer[]} consumers */
+function table(consumers) {
   const column = (/** @type {string} */ name, /** @type {string | null} */ kind) => h('th', { scope: 'col', class: kind }, name);
   return h('table', { class: 'cards' },
-    h('thead', null, h('tr', null, column('Group', null), column('Members', 'number'), column('Done up to', 'number'), column('Lag', 'number'), column('Parked', 'number'))),
-    h('tbody', null, groups.map(({ group, members, checkpoint, lag, parked }) => h('tr', null,
-      h('td', null, h('strong', null, group)),
-      h('td', { class: 'number', data: { label: 'Members' } }, number(members)),
-      h('td', { class: 'number', data: { label: 'Done up to' } }, number(checkpoint)),
-      h('td', { class: 'number', data: { label: 'Lag' } }, counted(lag, 'event')),
-      h('td', { class: 'number', data: { label: 'Parked' } }, parked ? h('span', { class: 'badge degraded' }, number(parked)) : number(parked))))));
+    h('thead', null, h('tr', null, column('Name', null), column('Kind', null), column('Held by', null), column('Done up to', 'number'), column('Lag', 'number'))),
+    h('tbody', null, consumers.map(({ name, kind, holder, position, lag }) => h('tr', null,
+      h('td', null, h('strong', null, name)),
+      h('td', { data: { label: 'Kind' } }, KINDS[kind] ?? kind),
+      h('td', { data: { label: 'Held by' } }, holder ? h('code', null, holder) : h('span', { class: 'muted' }, 'nobody now')),
+      h('td', { class: 'number', data: { label: 'Done up to' } }, number(position)),
+      h('td', { class: 'number', data: { label: 'Lag' } }, h('span', { class: `badge ${lag === 0 ? 'up' : 'behind'}` }, counted(lag, 'event')))))));
 }
