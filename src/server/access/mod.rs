@@ -97,12 +97,6 @@ impl Caller {
         }
     }
 
-    /// Whether the caller may still do this with the topic, by the rules as they are now: asked again
-    /// and again, at least every minute, for as long as an answer goes on.
-    pub(super) fn still_may(&self, action: Action, topic: &str) -> bool {
-        self.is_allowed(action, topic)
-    }
-
     /// Whether the caller may do this with the topic: to leave out of a list what may not be seen.
     pub(super) fn is_allowed(&self, action: Action, topic: &str) -> bool {
         match &self.0 {
