@@ -13,7 +13,9 @@ pub(super) fn router(app: App) -> Router {
         .merge(live::routes())
         .merge(groups::routes())
         .merge(webhooks::routes())
-        .merge(operations::v1_routes());
+        .merge(operations::v1_routes())
+        .method_not_allowed_fallback(api::method_not_allowed)
+        .fallback(api::not_found);
     Router::new()
         .nest("/api/v1", v1)
         .merge(eventstoredb::routes())
