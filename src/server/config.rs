@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::ServerLimits;
+use super::{ServerLimits, problem::Problem};
 
 /// How a [`Server`](super::Server) listens, whom it lets in, and what it allows them.
 ///
@@ -209,6 +209,24 @@ impl ServerConfig {
             connection: connection.into(),
         });
         self
+    }
+}
+
+impl ServerConfig {
+    /// Where a topic is put that is asked for with this adapter and this connection.
+    pub(super) fn place(
+        &self,
+        adapter: Option<String>,
+        connection: Option<String>,
+    ) -> Result<(String, String), Problem> {
+        match (adapter, connection, &self.default_placement) {
+            (Some(adapter), connection, _) => Ok((adapter, connection.unwrap_or_default())),
+            (None, None, Some(place)) => Ok((place.adapter.clone(), place.connection.clone())),
+            (None, Some(_), _) => Err(Problem::bad_request("a connection needs its adapter")),
+            (None, None, None) => Err(Problem::bad_request(
+                "an adapter is needed: this server has no place of its own for topics",
+            )),
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ServerLimits {
-    /// The bytes of a request's body: 24 MiB, which is the largest append, its payloads in base64. More is
+    /// The bytes of a request's body: 32 MiB, which is the largest append, its payloads in base64. More is
     /// answered with 413.
     pub body_bytes: u64,
     /// How deeply arrays and objects of a JSON body may be nested: 128. More is answered with 400.
@@ -45,7 +45,7 @@ pub struct ServerLimits {
 impl Default for ServerLimits {
     fn default() -> Self {
         Self {
-            body_bytes: 24 << 20,
+            body_bytes: 32 << 20,
             json_depth: 128,
             header_bytes: 16 << 10,
             headers: 64,

@@ -30,7 +30,11 @@ fn rules() -> String {
     let shown = &*SHOWN;
     let mut text = String::new();
     let mut caller = |name: &str, secret: &str, allow: &str| {
-        write!(text, "[[caller]]\nname = \"{name}\"\n{secret}\nallow = [{allow}]\n").unwrap();
+        write!(
+            text,
+            "[[caller]]\nname = \"{name}\"\n{secret}\nallow = [{allow}]\n"
+        )
+        .unwrap();
     };
     let token = |token: &NewToken| format!("tokens = [\"{}\"]", token.sha256);
     caller(
@@ -122,18 +126,62 @@ async fn each_caller_may_do_what_is_allowed_with_topics_of_its_patterns_and_noth
     let world = world(&directory.path().join("access.toml")).await;
     let table: &[(&str, RequestBuilder, [u16; 6])] = &[
         // In this order: nobody, a wrong token, admin, reader, appender, person.
-        ("read orders", read(&world, "orders"), [401, 401, 200, 200, 403, 200]),
-        ("read shop-eu", read(&world, "shop-eu"), [401, 401, 200, 200, 200, 403]),
-        ("read public-news", read(&world, "public-news"), [200, 401, 200, 403, 403, 403]),
-        ("read payments", read(&world, "payments"), [401, 401, 200, 403, 403, 403]),
-        ("read what is not there", read(&world, "none"), [401, 401, 404, 403, 403, 403]),
-        ("append to orders", append(&world, "orders"), [401, 401, 201, 403, 403, 201]),
-        ("append to shop-eu", append(&world, "shop-eu"), [401, 401, 201, 403, 201, 403]),
-        ("append to public-news", append(&world, "public-news"), [401, 401, 201, 403, 403, 403]),
-        ("create what is there", create(&world, "shop-eu"), [401, 401, 409, 403, 403, 403]),
+        (
+            "read orders",
+            read(&world, "orders"),
+            [401, 401, 200, 200, 403, 200],
+        ),
+        (
+            "read shop-eu",
+            read(&world, "shop-eu"),
+            [401, 401, 200, 200, 200, 403],
+        ),
+        (
+            "read public-news",
+            read(&world, "public-news"),
+            [200, 401, 200, 403, 403, 403],
+        ),
+        (
+            "read payments",
+            read(&world, "payments"),
+            [401, 401, 200, 403, 403, 403],
+        ),
+        (
+            "read what is not there",
+            read(&world, "none"),
+            [401, 401, 404, 403, 403, 403],
+        ),
+        (
+            "append to orders",
+            append(&world, "orders"),
+            [401, 401, 201, 403, 403, 201],
+        ),
+        (
+            "append to shop-eu",
+            append(&world, "shop-eu"),
+            [401, 401, 201, 403, 201, 403],
+        ),
+        (
+            "append to public-news",
+            append(&world, "public-news"),
+            [401, 401, 201, 403, 403, 403],
+        ),
+        (
+            "create what is there",
+            create(&world, "shop-eu"),
+            [401, 401, 409, 403, 403, 403],
+        ),
         ("health", administer(&world), [401, 401, 200, 403, 403, 403]),
-        ("metrics", world.get("/metrics"), [401, 401, 200, 403, 403, 403]),
-        ("live", world.get("/health/ready"), [204, 401, 204, 204, 204, 204]),
+        (
+            "metrics",
+            world.get("/metrics"),
+            [401, 401, 200, 403, 403, 403],
+        ),
+        (
+            "live",
+            world.get("/health/ready"),
+            [204, 401, 204, 204, 204, 204],
+        ),
     ];
     for (what, request, expected) in table {
         let callers = [Nobody, Wrong, Admin, Reader, Appender, Person];
@@ -189,7 +237,11 @@ async fn what_is_no_credential_is_refused_whatever_it_looks_like() {
     ] {
         let asked = read(&world, "public-news").header("authorization", shown);
         let (status, kind) = problem(send(asked).await).await;
-        assert_eq!((status, kind.as_str()), (401, "unauthorized"), "{shown:.40}");
+        assert_eq!(
+            (status, kind.as_str()),
+            (401, "unauthorized"),
+            "{shown:.40}"
+        );
     }
     // The hash that stands in the file is no token, and a caller's token is not another's password.
     let hash = read(&world, "orders").bearer_auth(&SHOWN.admin.sha256);
@@ -221,7 +273,10 @@ async fn wrong_passwords_and_unknown_names_are_refused_alike_and_bounded() {
     for guess in guesses {
         statuses.push(within(guess).await.unwrap());
     }
-    assert!(statuses.iter().all(|status| [401, 429].contains(status)), "{statuses:?}");
+    assert!(
+        statuses.iter().all(|status| [401, 429].contains(status)),
+        "{statuses:?}"
+    );
     assert!(statuses.contains(&429), "{statuses:?}");
     assert_eq!(status(by(read(&world, "orders"), As::Person)).await, 200);
     world.stop().await;
@@ -242,7 +297,11 @@ async fn a_changed_file_is_taken_up_and_a_broken_one_is_not() {
         .await;
     };
     assert_eq!(asked().await, 200);
-    fs::write(&path, rules().replace("\"orders\", \"shop-*\"", "\"shop-*\"")).unwrap();
+    fs::write(
+        &path,
+        rules().replace("\"orders\", \"shop-*\"", "\"shop-*\""),
+    )
+    .unwrap();
     world.reload.now();
     until(403).await;
     fs::write(&path, "").unwrap();
@@ -251,7 +310,10 @@ async fn a_changed_file_is_taken_up_and_a_broken_one_is_not() {
     fs::write(&path, rules()).unwrap();
     world.reload.now();
     until(200).await;
-    for broken in ["caller = 7", "[[caller]]\nname = \"x\"\npassword = \"plain\""] {
+    for broken in [
+        "caller = 7",
+        "[[caller]]\nname = \"x\"\npassword = \"plain\"",
+    ] {
         fs::write(&path, broken).unwrap();
         world.reload.now();
         assert_eq!(asked().await, 200);
@@ -308,7 +370,9 @@ async fn a_file_that_cannot_be_used_is_refused_at_the_start_without_repeating_it
         "[[caller]]\nname = \"a\"\n[[caller]]\nname = \"a\"",
     ] {
         let config = controlled(&path, text);
-        let error = annals::server::Server::bind(&store, config).await.unwrap_err();
+        let error = annals::server::Server::bind(&store, config)
+            .await
+            .unwrap_err();
         assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
         assert!(!error.to_string().contains("hunter2"), "{error}");
     }

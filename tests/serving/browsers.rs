@@ -15,10 +15,20 @@ async fn names_that_lead_to_this_machine_by_rebinding_are_not_answered() {
         }
     }
     for host in ["evil.example", "localhost.evil.example", "192.168.0.1"] {
-        for path in ["/", "/health/ready", "/api/v1/topics", "/metrics", "/streams/x"] {
+        for path in [
+            "/",
+            "/health/ready",
+            "/api/v1/topics",
+            "/metrics",
+            "/streams/x",
+        ] {
             let asked = world.get(path).header("host", host);
             let (status, kind) = problem(send(asked).await).await;
-            assert_eq!((status, kind.as_str()), (421, "unknown-host"), "{host} {path}");
+            assert_eq!(
+                (status, kind.as_str()),
+                (421, "unknown-host"),
+                "{host} {path}"
+            );
         }
     }
     world.stop().await;
@@ -35,7 +45,11 @@ async fn pages_of_other_origins_may_not_write_and_read_no_answer() {
         ("sec-fetch-site", "same-site"),
     ] {
         let (status, kind) = problem(send(world.append().header(name, value)).await).await;
-        assert_eq!((status, kind.as_str()), (403, "cross-origin"), "{name}: {value}");
+        assert_eq!(
+            (status, kind.as_str()),
+            (403, "cross-origin"),
+            "{name}: {value}"
+        );
         let read = send(world.get("/api/v1/topics").header(name, value)).await;
         assert!(!read.headers().contains_key("access-control-allow-origin"));
         let asked = world
@@ -43,11 +57,26 @@ async fn pages_of_other_origins_may_not_write_and_read_no_answer() {
             .header(name, value)
             .header("access-control-request-method", "POST");
         let preflight = send(asked).await;
-        assert!(!preflight.headers().contains_key("access-control-allow-origin"));
+        assert!(
+            !preflight
+                .headers()
+                .contains_key("access-control-allow-origin")
+        );
     }
-    assert_eq!(world.store.get_latest_version("orders").await.unwrap().get(), 0);
+    assert_eq!(
+        world
+            .store
+            .get_latest_version("orders")
+            .await
+            .unwrap()
+            .get(),
+        0
+    );
     assert_eq!(status(world.append().header("origin", &here)).await, 201);
-    assert_eq!(status(world.append().header("sec-fetch-site", "same-origin")).await, 201);
+    assert_eq!(
+        status(world.append().header("sec-fetch-site", "same-origin")).await,
+        201
+    );
     assert_eq!(status(world.append()).await, 201);
     world.stop().await;
 }
@@ -65,7 +94,12 @@ async fn every_answer_has_an_id_and_is_not_to_be_guessed_at() {
             assert!(policy.contains("frame-ancestors 'none'"), "{policy}");
         }
     }
-    let given = send(world.get("/health/ready").header("x-request-id", "of-the.client:1")).await;
+    let given = send(
+        world
+            .get("/health/ready")
+            .header("x-request-id", "of-the.client:1"),
+    )
+    .await;
     assert_eq!(given.headers()["x-request-id"], "of-the.client:1");
     let hostile = send(world.get("/health/ready").header("x-request-id", "a b\"<")).await;
     assert_ne!(hostile.headers()["x-request-id"], "a b\"<");

@@ -28,26 +28,58 @@ fn requests() -> Vec<(Method, &'static str, serde_json::Value)> {
         (Method::POST, "/api/v1/topics", json!({ "name": "orders" })),
         (Method::POST, "/api/v1/topics", json!({ "name": "orders" })),
         (Method::POST, "/api/v1/topics", place.clone()),
-        (Method::POST, "/api/v1/topics", json!({ "name": "p", "adapter": "postgres", "connection": plain })),
+        (
+            Method::POST,
+            "/api/v1/topics",
+            json!({ "name": "p", "adapter": "postgres", "connection": plain }),
+        ),
         (Method::POST, "/api/v1/topics", bucket),
-        (Method::POST, "/api/v1/topics", json!({ "name": "${CANARY}" })),
-        (Method::POST, "/api/v1/topics", json!({ "name": "x", "adapter": "${CANARY}", "connection": "${CANARY}" })),
-        (Method::POST, "/api/v1/topics", json!({ "name": "y", "adapter": "file", "connection": "/proc/${CANARY}" })),
+        (
+            Method::POST,
+            "/api/v1/topics",
+            json!({ "name": "${CANARY}" }),
+        ),
+        (
+            Method::POST,
+            "/api/v1/topics",
+            json!({ "name": "x", "adapter": "${CANARY}", "connection": "${CANARY}" }),
+        ),
+        (
+            Method::POST,
+            "/api/v1/topics",
+            json!({ "name": "y", "adapter": "file", "connection": "/proc/${CANARY}" }),
+        ),
         (Method::PUT, "/api/v1/topics/orders", place),
         (Method::GET, "/api/v1/topics/orders/move", json!(null)),
         (Method::GET, "/api/v1/topics", json!(null)),
         (Method::GET, "/api/v1/topics/orders", json!(null)),
         (Method::POST, "/api/v1/topics/orders/events", event.clone()),
-        (Method::POST, "/api/v1/topics/orders/events", json!([event, { "type": "$no" }])),
+        (
+            Method::POST,
+            "/api/v1/topics/orders/events",
+            json!([event, { "type": "$no" }]),
+        ),
         (Method::POST, "/api/v1/topics/none/events", event),
-        (Method::POST, "/api/v1/topics/orders/events", json!(OF_PAYLOAD)),
+        (
+            Method::POST,
+            "/api/v1/topics/orders/events",
+            json!(OF_PAYLOAD),
+        ),
         (Method::POST, "/api/v1/webhooks", webhook.clone()),
-        (Method::POST, "/api/v1/topics/orders/webhooks", webhook.clone()),
+        (
+            Method::POST,
+            "/api/v1/topics/orders/webhooks",
+            webhook.clone(),
+        ),
         (Method::PUT, "/api/v1/webhooks/hook", webhook),
         (Method::GET, "/api/v1/webhooks", json!(null)),
         (Method::GET, "/api/v1/webhooks/hook", json!(null)),
         (Method::GET, "/api/v1/topics/orders/webhooks", json!(null)),
-        (Method::POST, "/streams/orders-1", json!([{ "eventId": OF_PAYLOAD, "eventType": "A" }])),
+        (
+            Method::POST,
+            "/streams/orders-1",
+            json!([{ "eventId": OF_PAYLOAD, "eventType": "A" }]),
+        ),
         (Method::GET, "/streams/orders-1", json!(null)),
         (Method::GET, "/api/v1/health", json!(null)),
         (Method::GET, "/metrics", json!(null)),
@@ -72,8 +104,14 @@ async fn no_secret_is_in_any_answer_or_in_the_log() {
     fs::write(&access, &text).unwrap();
     let data = directory.path().join("data");
     let mut command = command(&[
-        "--data", data.to_str().unwrap(), "--listen", "127.0.0.1:0", "--log", "trace",
-        "--access-file", access.to_str().unwrap(),
+        "--data",
+        data.to_str().unwrap(),
+        "--listen",
+        "127.0.0.1:0",
+        "--log",
+        "trace",
+        "--access-file",
+        access.to_str().unwrap(),
     ]);
     let program = Program::start(command.env("CANARY", OF_CONNECTION));
     let client = Client::new();
@@ -87,7 +125,11 @@ async fn no_secret_is_in_any_answer_or_in_the_log() {
     for (method, path, body) in requests() {
         let request = || {
             let request = client.request(method.clone(), format!("{}{path}", program.url));
-            if body.is_null() { request } else { request.json(&body) }
+            if body.is_null() {
+                request
+            } else {
+                request.json(&body)
+            }
         };
         hear(request().bearer_auth(&token.token)).await;
         hear(request()).await;
@@ -112,7 +154,13 @@ async fn no_secret_is_in_any_answer_or_in_the_log() {
     // The test would prove nothing if nothing had been done or logged.
     assert!(answers.contains("200 OK") && answers.contains("401") && log.contains("request"));
     let secrets = [
-        OF_CONNECTION, OF_PASSWORD, OF_GUESS, OF_WEBHOOK, &token.token, &token.sha256, &hash,
+        OF_CONNECTION,
+        OF_PASSWORD,
+        OF_GUESS,
+        OF_WEBHOOK,
+        &token.token,
+        &token.sha256,
+        &hash,
     ];
     for secret in secrets {
         for (place, text) in [("an answer", &answers), ("the log", &log)] {

@@ -14,7 +14,11 @@ async fn a_server_whose_store_answers_is_ready_and_says_how_its_repositories_are
     let report: serde_json::Value = report.json().await.unwrap();
     assert_eq!(report["status"], "up");
     assert_eq!(report["repositories"][0]["status"], "up");
-    assert!(report["repositories"][0]["latencySeconds"].as_f64().is_some());
+    assert!(
+        report["repositories"][0]["latencySeconds"]
+            .as_f64()
+            .is_some()
+    );
     world.stop().await;
 }
 
@@ -34,8 +38,13 @@ async fn a_repository_that_is_down_is_shown_and_leaves_the_others_ready() {
     let directory = tempfile::tempdir().unwrap();
     let broken = directory.path().join("broken");
     let config_stream = ConfigurationStream::memory();
-    let store = EventStore::open(EventStoreConfig::new(config_stream)).await.unwrap();
-    store.create_topic(TopicConfig::memory("orders")).await.unwrap();
+    let store = EventStore::open(EventStoreConfig::new(config_stream))
+        .await
+        .unwrap();
+    store
+        .create_topic(TopicConfig::memory("orders"))
+        .await
+        .unwrap();
     let files = TopicConfig::file("files", broken.to_str().unwrap());
     store.create_topic(files).await.unwrap();
     fs::remove_dir_all(&broken).unwrap();
@@ -46,7 +55,9 @@ async fn a_repository_that_is_down_is_shown_and_leaves_the_others_ready() {
     let report: serde_json::Value = report.json().await.unwrap();
     assert_eq!(report["status"], "degraded", "{report}");
     let text = send(world.get("/metrics")).await.text().await.unwrap();
-    let up = text.lines().filter(|line| line.starts_with("annals_repository_up{"));
+    let up = text
+        .lines()
+        .filter(|line| line.starts_with("annals_repository_up{"));
     let mut values: Vec<_> = up.filter_map(|line| line.rsplit(' ').next()).collect();
     values.sort_unstable();
     assert_ne!(values[0], "1", "{text}");

@@ -30,17 +30,30 @@ fn small() -> ServerLimits {
 async fn a_body_that_is_too_large_is_refused_before_it_is_sent_and_as_it_comes() {
     let world = World::new(limited(small())).await;
     let mut raw = world.raw().await;
-    raw.say(&format!("{APPEND}content-length: 10001\r\n\r\n")).await;
+    raw.say(&format!("{APPEND}content-length: 10001\r\n\r\n"))
+        .await;
     let head = raw.hear_head().await;
     assert!(head.starts_with("HTTP/1.1 413"), "{head}");
     assert!(head.contains("application/problem+json"), "{head}");
 
     let text = format!(r#"{{"type":"A","data":"{}"}}"#, "x".repeat(20_000));
-    let chunks = text.into_bytes().chunks(1_000).map(|chunk| Ok::<_, std::io::Error>(chunk.to_vec())).collect::<Vec<_>>();
+    let chunks = text
+        .into_bytes()
+        .chunks(1_000)
+        .map(|chunk| Ok::<_, std::io::Error>(chunk.to_vec()))
+        .collect::<Vec<_>>();
     let body = reqwest::Body::wrap_stream(futures_util::stream::iter(chunks));
     let (status, kind) = problem(send(world.append().body(body)).await).await;
-    assert_eq!((status, kind.as_str()), (413, "body-too-large"));
-    assert_eq!(world.store.get_latest_version("orders").await.unwrap().get(), 0);
+    assert_eq!((status, kind.as_str()), (413, "too-large"));
+    assert_eq!(
+        world
+            .store
+            .get_latest_version("orders")
+            .await
+            .unwrap()
+            .get(),
+        0
+    );
     world.stop().await;
 }
 
@@ -48,7 +61,11 @@ async fn a_body_that_is_too_large_is_refused_before_it_is_sent_and_as_it_comes()
 async fn json_that_is_nested_too_deeply_is_refused() {
     let world = World::new(limited(small())).await;
     let nested = |depth: usize| {
-        let body = format!(r#"{{"type":"A","data":{}{}}}"#, "[".repeat(depth), "]".repeat(depth));
+        let body = format!(
+            r#"{{"type":"A","data":{}{}}}"#,
+            "[".repeat(depth),
+            "]".repeat(depth)
+        );
         world.append().body(body)
     };
     assert_eq!(status(nested(7)).await, 201);
@@ -65,7 +82,9 @@ async fn headers_that_are_too_many_or_too_long_are_refused() {
         many = many.header(format!("x-{number}"), "1");
     }
     assert_eq!(problem(send(many).await).await.0, 431);
-    let long = world.get("/api/v1/topics").header("x-long", "y".repeat(2_000));
+    let long = world
+        .get("/api/v1/topics")
+        .header("x-long", "y".repeat(2_000));
     assert_eq!(problem(send(long).await).await.0, 431);
     let path = world.get(&format!("/api/v1/topics/{}", "z".repeat(2_000)));
     assert_eq!(problem(send(path).await).await.0, 431);
@@ -74,7 +93,11 @@ async fn headers_that_are_too_many_or_too_long_are_refused() {
     raw.say("GET / HTTP/1.1\r\nhost: localhost\r\n").await;
     let line = format!("x-many: {}\r\n", "y".repeat(1_000));
     let mut said = 0;
-    while said < 1_000 && tokio::io::AsyncWriteExt::write_all(&mut raw.0, line.as_bytes()).await.is_ok() {
+    while said < 1_000
+        && tokio::io::AsyncWriteExt::write_all(&mut raw.0, line.as_bytes())
+            .await
+            .is_ok()
+    {
         said += 1;
     }
     assert!(said < 1_000, "the server has taken a megabyte of headers");
@@ -84,19 +107,31 @@ async fn headers_that_are_too_many_or_too_long_are_refused() {
 #[tokio::test]
 async fn who_takes_too_long_to_send_a_request_is_cut_off() {
     let world = World::new(limited(small())).await;
-    for said in ["", "G", "GET / HTTP/1.1\r\nhost: local", "PRI * HTTP/2.0\r\n\r\n"] {
+    for said in [
+        "",
+        "G",
+        "GET / HTTP/1.1\r\nhost: local",
+        "PRI * HTTP/2.0\r\n\r\n",
+    ] {
         let mut raw = world.raw().await;
         raw.say(said).await;
         assert_eq!(raw.hear_to_the_end().await, "", "{said}");
     }
     // Also after a request that was fine, and however slowly it trickles in.
     let mut raw = world.raw().await;
-    raw.say("GET /health/ready HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+    raw.say("GET /health/ready HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        .await;
     assert!(raw.hear_head().await.starts_with("HTTP/1.1 204"));
     let (mut reading, mut writing) = raw.0.into_split();
     let trickle = tokio::spawn(async move {
-        for byte in b"GET / HTTP/1.1\r\nx-slow: ".iter().chain([b'x'; 10_000].iter()) {
-            if tokio::io::AsyncWriteExt::write_all(&mut writing, &[*byte]).await.is_err() {
+        for byte in b"GET / HTTP/1.1\r\nx-slow: "
+            .iter()
+            .chain([b'x'; 10_000].iter())
+        {
+            if tokio::io::AsyncWriteExt::write_all(&mut writing, &[*byte])
+                .await
+                .is_err()
+            {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -113,7 +148,8 @@ async fn who_takes_too_long_to_send_a_request_is_cut_off() {
 async fn a_body_that_comes_too_slowly_is_given_up() {
     let world = World::new(limited(small())).await;
     let mut raw = world.raw().await;
-    raw.say(&format!("{APPEND}content-length: 100\r\n\r\n{{\"type\"")).await;
+    raw.say(&format!("{APPEND}content-length: 100\r\n\r\n{{\"type\""))
+        .await;
     let head = raw.hear_head().await;
     assert!(head.starts_with("HTTP/1.1 408"), "{head}");
 
@@ -124,7 +160,10 @@ async fn a_body_that_comes_too_slowly_is_given_up() {
         let head = format!("{APPEND}content-length: 9000\r\n\r\n");
         let mut bytes = head.into_bytes();
         loop {
-            if tokio::io::AsyncWriteExt::write_all(&mut writing, &bytes).await.is_err() {
+            if tokio::io::AsyncWriteExt::write_all(&mut writing, &bytes)
+                .await
+                .is_err()
+            {
                 return;
             }
             bytes = b" ".to_vec();
@@ -135,7 +174,15 @@ async fn a_body_that_comes_too_slowly_is_given_up() {
     within(reading.read_exact(&mut head)).await.unwrap();
     assert_eq!(&head, b"HTTP/1.1 408");
     trickle.abort();
-    assert_eq!(world.store.get_latest_version("orders").await.unwrap().get(), 0);
+    assert_eq!(
+        world
+            .store
+            .get_latest_version("orders")
+            .await
+            .unwrap()
+            .get(),
+        0
+    );
     world.stop().await;
 }
 
@@ -177,13 +224,17 @@ async fn more_requests_than_can_be_worked_on_are_told_to_come_later() {
     };
     let world = World::new(limited(limits)).await;
     let mut slow = world.raw().await;
-    slow.say(&format!("{APPEND}content-length: 40\r\nexpect: 100-continue\r\n\r\n")).await;
+    slow.say(&format!(
+        "{APPEND}content-length: 40\r\nexpect: 100-continue\r\n\r\n"
+    ))
+    .await;
     // The server has begun to work on it.
     assert!(slow.hear_head().await.starts_with("HTTP/1.1 100"));
     let answer = send(world.append()).await;
     assert_eq!(answer.headers()["retry-after"], "1");
     assert_eq!(problem(answer).await, (503, "busy".to_owned()));
-    slow.say(r#"{"type":"A","data":{"a":"aaaaaaaaaaaaa"}}"#.get(..40).unwrap()).await;
+    slow.say(r#"{"type":"A","data":{"a":"aaaaaaaaaaaaa"}}"#.get(..40).unwrap())
+        .await;
     slow.hear_head().await;
     assert_eq!(status(world.append()).await, 201);
     world.stop().await;
@@ -197,7 +248,10 @@ async fn bodies_of_all_requests_together_are_bounded() {
     };
     let world = World::new(limited(limits)).await;
     let mut slow = world.raw().await;
-    slow.say(&format!("{APPEND}content-length: 980\r\nexpect: 100-continue\r\n\r\n")).await;
+    slow.say(&format!(
+        "{APPEND}content-length: 980\r\nexpect: 100-continue\r\n\r\n"
+    ))
+    .await;
     assert!(slow.hear_head().await.starts_with("HTTP/1.1 100"));
     let announced = problem(send(world.append()).await).await;
     assert_eq!(announced, (503, "busy".to_owned()));
@@ -209,7 +263,9 @@ async fn bodies_of_all_requests_together_are_bounded() {
         }
     })
     .await;
-    let chunks = (0..30).map(|_| Ok::<_, std::io::Error>(vec![b' '; 100])).collect::<Vec<_>>();
+    let chunks = (0..30)
+        .map(|_| Ok::<_, std::io::Error>(vec![b' '; 100]))
+        .collect::<Vec<_>>();
     let body = reqwest::Body::wrap_stream(futures_util::stream::iter(chunks));
     assert_eq!(status(world.append().body(body)).await, 503);
     assert_eq!(status(world.append()).await, 201);
@@ -224,7 +280,8 @@ async fn idle_connections_are_closed() {
     };
     let world = World::new(limited(limits)).await;
     let mut raw = world.raw().await;
-    raw.say("GET /health/ready HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+    raw.say("GET /health/ready HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        .await;
     assert!(raw.hear_head().await.starts_with("HTTP/1.1 204"));
     assert_eq!(raw.hear_to_the_end().await, "");
     world.stop().await;
@@ -243,7 +300,8 @@ async fn who_takes_nothing_of_an_answer_is_cut_off() {
         assert_eq!(status(world.append().body(body)).await, 201);
     }
     let mut raw = world.raw().await;
-    raw.say("GET /api/v1/topics/orders/events?limit=40 HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+    raw.say("GET /api/v1/topics/orders/events?limit=40 HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        .await;
     // Nothing is read until the server has given up, which it shows by having no connection left.
     let alone = async {
         loop {
@@ -256,7 +314,11 @@ async fn who_takes_nothing_of_an_answer_is_cut_off() {
     };
     within(alone).await;
     let heard = raw.hear_to_the_end().await;
-    assert!(heard.len() < 40 * 500_000, "all of it was sent: {}", heard.len());
+    assert!(
+        heard.len() < 40 * 500_000,
+        "all of it was sent: {}",
+        heard.len()
+    );
     world.stop().await;
 }
 

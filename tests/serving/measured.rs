@@ -20,18 +20,30 @@ fn parse(text: &str) -> Values {
             if words.next() == Some("TYPE") {
                 let name = words.next().unwrap().to_owned();
                 let kind = words.next().unwrap().to_owned();
-                assert_eq!(types.insert(name, kind), None, "a type is given twice: {line}");
+                assert_eq!(
+                    types.insert(name, kind),
+                    None,
+                    "a type is given twice: {line}"
+                );
             }
             continue;
         }
         let (series, value) = line.rsplit_once(' ').unwrap();
         let value = value.parse().unwrap();
-        assert_eq!(values.insert(series.to_owned(), value), None, "{line} is there twice");
+        assert_eq!(
+            values.insert(series.to_owned(), value),
+            None,
+            "{line} is there twice"
+        );
         let name = series.split('{').next().unwrap();
-        let base = ["_bucket", "_sum", "_count"]
-            .iter()
-            .find_map(|suffix| name.strip_suffix(suffix).filter(|base| types.contains_key(*base)));
-        assert!(types.contains_key(base.unwrap_or(name)), "{line} has no type");
+        let base = ["_bucket", "_sum", "_count"].iter().find_map(|suffix| {
+            name.strip_suffix(suffix)
+                .filter(|base| types.contains_key(*base))
+        });
+        assert!(
+            types.contains_key(base.unwrap_or(name)),
+            "{line} has no type"
+        );
     }
     values
 }
@@ -39,7 +51,10 @@ fn parse(text: &str) -> Values {
 async fn metrics(world: &World) -> Values {
     let answer = send(world.get("/metrics")).await;
     let content_type = answer.headers()["content-type"].to_str().unwrap();
-    assert!(content_type.starts_with("text/plain; version=0.0.4"), "{content_type}");
+    assert!(
+        content_type.starts_with("text/plain; version=0.0.4"),
+        "{content_type}"
+    );
     parse(&answer.text().await.unwrap())
 }
 
@@ -55,12 +70,16 @@ async fn requests_appends_and_heads_are_counted_as_they_are() {
     for _ in 0..5 {
         assert_eq!(status(world.append()).await, 201);
     }
-    let batch = json!([{ "type": "A", "data": 1 }, { "type": "A", "data": 2 }, { "type": "A", "data": 3 }]);
+    let batch =
+        json!([{ "type": "A", "data": 1 }, { "type": "A", "data": 2 }, { "type": "A", "data": 3 }]);
     assert_eq!(status(append(batch.clone())).await, 201);
     assert_eq!(status(append(batch)).await, 200);
     assert_eq!(status(world.append().body("{")).await, 400);
     assert_eq!(status(world.get("/api/v1/topics/none/events")).await, 404);
-    assert_eq!(status(world.get("/api/v1/topics/orders/events?limit=4")).await, 200);
+    assert_eq!(
+        status(world.get("/api/v1/topics/orders/events?limit=4")).await,
+        200
+    );
     assert_eq!(status(world.get("/made/up/1")).await, 404);
     assert_eq!(status(world.get("/made/up/2")).await, 404);
 
@@ -78,7 +97,10 @@ async fn requests_appends_and_heads_are_counted_as_they_are() {
     assert_eq!(requests("GET", events, 200), 1.0);
     assert_eq!(requests("GET", "unmatched", 404), 2.0);
     let posts = format!("{{method=\"POST\",route=\"{events}\"}}");
-    assert_eq!(values[&format!("annals_http_request_duration_seconds_count{posts}")], 8.0);
+    assert_eq!(
+        values[&format!("annals_http_request_duration_seconds_count{posts}")],
+        8.0
+    );
     assert!(values[&format!("annals_http_request_duration_seconds_sum{posts}")] > 0.0);
     assert_eq!(values["annals_topic_head{topic=\"orders\"}"], 8.0);
     assert_eq!(values["annals_appends_total"], 6.0);

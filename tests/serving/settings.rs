@@ -7,7 +7,9 @@ use crate::world::{command, run};
 /// What the program would serve with.
 fn printed(arguments: &[&str], variables: &[(&str, &str)]) -> toml::Table {
     let mut command = command(arguments);
-    command.arg("--print-config").envs(variables.iter().copied());
+    command
+        .arg("--print-config")
+        .envs(variables.iter().copied());
     let (code, text, log) = run(&mut command);
     assert_eq!(code, 0, "{log}");
     text.parse().unwrap()
@@ -28,10 +30,20 @@ fn flags_win_over_variables_and_variables_over_the_file() {
     assert_eq!(defaults["listen"].as_str(), Some("127.0.0.1:2116"));
     assert_eq!(defaults["log"].as_str(), Some("info"));
     assert_eq!(defaults["limits"]["connections"].as_integer(), Some(4096));
-    assert_eq!(defaults["default-placement"]["adapter"].as_str(), Some("file"));
+    assert_eq!(
+        defaults["default-placement"]["adapter"].as_str(),
+        Some("file")
+    );
 
     let all = printed(
-        &["--config", file, "--listen", "127.0.0.1:1003", "--limit", "connections=31"],
+        &[
+            "--config",
+            file,
+            "--listen",
+            "127.0.0.1:1003",
+            "--limit",
+            "connections=31",
+        ],
         &[
             ("ANNALS_LISTEN", "127.0.0.1:1002"),
             ("ANNALS_LOG", "debug"),
@@ -42,11 +54,17 @@ fn flags_win_over_variables_and_variables_over_the_file() {
     assert_eq!(all["log"].as_str(), Some("debug"));
     assert_eq!(all["drain-seconds"].as_float(), Some(3.0));
     assert_eq!(all["data"].as_str(), Some("/of/file"));
-    assert_eq!(all["configuration"]["connection"].as_str(), Some("/of/file"));
+    assert_eq!(
+        all["configuration"]["connection"].as_str(),
+        Some("/of/file")
+    );
     assert_eq!(all["allowed-hosts"].as_array().unwrap().len(), 2);
     assert_eq!(all["limits"]["connections"].as_integer(), Some(31));
     assert_eq!(all["limits"]["headers"].as_integer(), Some(12));
-    let by_variable = printed(&["--config", file], &[("ANNALS_LIMITS", "headers=22,requests=23")]);
+    let by_variable = printed(
+        &["--config", file],
+        &[("ANNALS_LIMITS", "headers=22,requests=23")],
+    );
     assert_eq!(by_variable["limits"]["headers"].as_integer(), Some(22));
     assert_eq!(by_variable["limits"]["connections"].as_integer(), Some(11));
 }

@@ -25,11 +25,15 @@ async fn a_request_that_was_begun_is_finished_and_its_connection_closed() {
     let (store, address) = (world.store.clone(), world.address);
     let body = r#"{"type":"A","data":{}}"#;
     let mut begun = world.raw().await;
-    let head = format!("{APPEND}content-length: {}\r\nexpect: 100-continue\r\n\r\n", body.len());
+    let head = format!(
+        "{APPEND}content-length: {}\r\nexpect: 100-continue\r\n\r\n",
+        body.len()
+    );
     begun.say(&head).await;
     assert!(begun.hear_head().await.starts_with("HTTP/1.1 100"));
     let mut idle = world.raw().await;
-    idle.say("GET /health/ready HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+    idle.say("GET /health/ready HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        .await;
     idle.hear_head().await;
 
     let serving = world.stopping();
@@ -60,7 +64,11 @@ async fn a_request_that_does_not_end_is_cut_off_when_the_time_is_up() {
     let world = World::new(config().drain(Duration::from_millis(100))).await;
     let store = world.store.clone();
     let mut stuck = world.raw().await;
-    stuck.say(&format!("{APPEND}content-length: 22\r\nexpect: 100-continue\r\n\r\n")).await;
+    stuck
+        .say(&format!(
+            "{APPEND}content-length: 22\r\nexpect: 100-continue\r\n\r\n"
+        ))
+        .await;
     assert!(stuck.hear_head().await.starts_with("HTTP/1.1 100"));
     let error = within(world.stopping()).await.unwrap().unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
@@ -68,13 +76,20 @@ async fn a_request_that_does_not_end_is_cut_off_when_the_time_is_up() {
 }
 
 /// Appends of three events each, one after the other, until the server is gone; those that were acknowledged.
-async fn append_until_it_is_gone(client: Client, url: String, worker: u64, done: Arc<AtomicU64>) -> Vec<String> {
+async fn append_until_it_is_gone(
+    client: Client,
+    url: String,
+    worker: u64,
+    done: Arc<AtomicU64>,
+) -> Vec<String> {
     let mut acknowledged = Vec::new();
     for number in 0.. {
         let batch = format!("{worker}-{number}");
         let event = json!({ "type": "Counted", "data": { "batch": batch } });
         let body = json!([event, event, event]);
-        let append = client.post(format!("{url}/api/v1/topics/orders/events")).json(&body);
+        let append = client
+            .post(format!("{url}/api/v1/topics/orders/events"))
+            .json(&body);
         match append.send().await {
             Ok(answer) if answer.status() == 201 => {
                 done.fetch_add(1, Ordering::Relaxed);
@@ -118,12 +133,16 @@ async fn under_load(signal: Signal) -> (Option<i32>, String) {
     let (code, log) = within(ended).await.unwrap();
 
     let files = ConfigurationStream::file(directory.path().to_str().unwrap());
-    let store = EventStore::open(EventStoreConfig::new(files)).await.unwrap();
+    let store = EventStore::open(EventStoreConfig::new(files))
+        .await
+        .unwrap();
     let events = store.get_events("orders", Read::all()).await.unwrap();
     let mut found: BTreeMap<String, u32> = BTreeMap::new();
     for event in events {
         let data: serde_json::Value = event.json().unwrap();
-        *found.entry(data["batch"].as_str().unwrap().to_owned()).or_default() += 1;
+        *found
+            .entry(data["batch"].as_str().unwrap().to_owned())
+            .or_default() += 1;
     }
     assert!(acknowledged.len() >= 50);
     for batch in &acknowledged {
@@ -157,7 +176,11 @@ async fn a_second_signal_ends_the_program_at_once() {
     let program = Program::of(directory.path());
     let address = program.url.trim_start_matches("http://").to_owned();
     let mut stuck = crate::world::Raw(tokio::net::TcpStream::connect(&address).await.unwrap());
-    stuck.say(&format!("{APPEND}content-length: 22\r\nexpect: 100-continue\r\n\r\n{{")).await;
+    stuck
+        .say(&format!(
+            "{APPEND}content-length: 22\r\nexpect: 100-continue\r\n\r\n{{"
+        ))
+        .await;
     assert!(stuck.hear_head().await.starts_with("HTTP/1.1 100"));
     program.signal(Signal::TERM);
     let log = Arc::clone(&program.log);
@@ -168,7 +191,9 @@ async fn a_second_signal_ends_the_program_at_once() {
     })
     .await;
     program.signal(Signal::TERM);
-    let (status, _) = within(tokio::task::spawn_blocking(|| program.end())).await.unwrap();
+    let (status, _) = within(tokio::task::spawn_blocking(|| program.end()))
+        .await
+        .unwrap();
     assert_eq!(status.code(), Some(143));
 }
 
@@ -177,13 +202,24 @@ async fn a_program_that_had_to_cut_requests_off_says_so() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().to_str().unwrap();
     let program = Program::start(&mut command(&[
-        "--data", data, "--listen", "127.0.0.1:0", "--drain-seconds", "0.1",
+        "--data",
+        data,
+        "--listen",
+        "127.0.0.1:0",
+        "--drain-seconds",
+        "0.1",
     ]));
     let address = program.url.trim_start_matches("http://").to_owned();
     let mut stuck = crate::world::Raw(tokio::net::TcpStream::connect(&address).await.unwrap());
-    stuck.say(&format!("{APPEND}content-length: 22\r\nexpect: 100-continue\r\n\r\n{{")).await;
+    stuck
+        .say(&format!(
+            "{APPEND}content-length: 22\r\nexpect: 100-continue\r\n\r\n{{"
+        ))
+        .await;
     assert!(stuck.hear_head().await.starts_with("HTTP/1.1 100"));
-    let (status, log) = within(tokio::task::spawn_blocking(|| program.stop())).await.unwrap();
+    let (status, log) = within(tokio::task::spawn_blocking(|| program.stop()))
+        .await
+        .unwrap();
     assert_eq!(status.code(), Some(7), "{log}");
     assert!(log.contains("1 connections were cut off"), "{log}");
 }
@@ -197,7 +233,8 @@ async fn a_connection_that_says_nothing_does_not_hold_up_the_end() {
     let world = World::new(config().limits(limits)).await;
     let _silent = world.raw().await;
     let mut half = world.raw().await;
-    half.say("GET /health/ready HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+    half.say("GET /health/ready HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        .await;
     half.hear_head().await;
     world.stop().await;
 }

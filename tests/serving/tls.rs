@@ -35,10 +35,16 @@ async fn clients_that_trust_the_certificate_are_served_over_http_1_and_2() {
     let url = format!("https://localhost:{}/health/ready", world.address.port());
     let two = trusting(certificate.clone()).get(&url).send();
     let answer = within(two).await.unwrap();
-    assert_eq!((answer.status().as_u16(), answer.version()), (204, reqwest::Version::HTTP_2));
+    assert_eq!(
+        (answer.status().as_u16(), answer.version()),
+        (204, reqwest::Version::HTTP_2)
+    );
     let old = Client::builder().tls_certs_only([certificate]).http1_only();
     let answer = within(old.build().unwrap().get(&url).send()).await.unwrap();
-    assert_eq!((answer.status().as_u16(), answer.version()), (204, reqwest::Version::HTTP_11));
+    assert_eq!(
+        (answer.status().as_u16(), answer.version()),
+        (204, reqwest::Version::HTTP_11)
+    );
     // Nobody else is, and nobody without TLS.
     assert!(within(Client::new().get(&url).send()).await.is_err());
     assert!(within(world.get("/health/ready").send()).await.is_err());
@@ -71,14 +77,20 @@ async fn a_new_certificate_is_taken_up_and_a_broken_one_is_not() {
 #[tokio::test]
 async fn a_certificate_that_cannot_be_used_is_named() {
     let directory = tempfile::tempdir().unwrap();
-    let (cert, key) = (directory.path().join("cert.pem"), directory.path().join("key.pem"));
+    let (cert, key) = (
+        directory.path().join("cert.pem"),
+        directory.path().join("key.pem"),
+    );
     let bind = async || Server::bind(&store().await, secure(directory.path())).await;
     assert_eq!(bind().await.unwrap_err().kind(), ErrorKind::NotFound);
     certify(directory.path());
     let good = fs::read(&key).unwrap();
     for (certificate, private) in [
         (&b"nothing"[..], &good[..]),
-        (&fs::read(&cert).unwrap()[..], b"-----BEGIN PRIVATE KEY-----\nhunter2\n"),
+        (
+            &fs::read(&cert).unwrap()[..],
+            b"-----BEGIN PRIVATE KEY-----\nhunter2\n",
+        ),
     ] {
         fs::write(&cert, certificate).unwrap();
         fs::write(&key, private).unwrap();
@@ -97,8 +109,12 @@ async fn an_address_that_other_machines_reach_needs_tls_and_access_control_or_a_
     fs::write(&access, "").unwrap();
     for host in ["0.0.0.0:0", "[::]:0"] {
         let open = ServerConfig::new().listen(host.parse::<SocketAddr>().unwrap());
-        let tls = open.clone().tls(directory.path().join("cert.pem"), directory.path().join("key.pem"));
-        let allowed = async |config: ServerConfig| match Server::bind(&store().await, config).await {
+        let tls = open.clone().tls(
+            directory.path().join("cert.pem"),
+            directory.path().join("key.pem"),
+        );
+        let allowed = async |config: ServerConfig| match Server::bind(&store().await, config).await
+        {
             Ok(_) => true,
             Err(error) => {
                 assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error}");

@@ -23,8 +23,12 @@ async fn traces_go_on_from_those_of_callers_and_reach_the_collector() {
 
     let directory = tempfile::tempdir().unwrap();
     let program = Program::start(&mut command(&[
-        "--data", directory.path().to_str().unwrap(), "--listen", "127.0.0.1:0",
-        "--traces-endpoint", &endpoint,
+        "--data",
+        directory.path().to_str().unwrap(),
+        "--listen",
+        "127.0.0.1:0",
+        "--traces-endpoint",
+        &endpoint,
     ]));
     let trace = "0af7651916cd43dd8448eb211c80319c";
     let asked = Client::new()
@@ -41,8 +45,15 @@ async fn traces_go_on_from_those_of_callers_and_reach_the_collector() {
     let id: Vec<u8> = (0..16)
         .map(|byte| u8::from_str_radix(&trace[2 * byte..2 * byte + 2], 16).unwrap())
         .collect();
-    assert!(has(b"service.name") && has(b"annals"), "{} bytes came", bytes.len());
+    assert!(
+        has(b"service.name") && has(b"annals"),
+        "{} bytes came",
+        bytes.len()
+    );
     assert!(has(b"request") && has(b"/api/v1/topics"));
     assert!(has(&id), "the span is not part of the caller's trace");
-    assert!(has(&[0xb7, 0xad, 0x6b, 0x71, 0x69, 0x20, 0x33, 0x31]), "the caller's span is not its parent");
+    assert!(
+        has(&[0xb7, 0xad, 0x6b, 0x71, 0x69, 0x20, 0x33, 0x31]),
+        "the caller's span is not its parent"
+    );
 }

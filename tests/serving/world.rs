@@ -145,13 +145,19 @@ pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
 /// The status and the kind of an answer that is a problem.
 pub(crate) async fn problem(response: Response) -> (u16, String) {
     let status = response.status().as_u16();
-    let content_type = response.headers()["content-type"].to_str().unwrap().to_owned();
+    let content_type = response.headers()["content-type"]
+        .to_str()
+        .unwrap()
+        .to_owned();
     let text = response.text().await.unwrap();
     assert_eq!(content_type, "application/problem+json", "{status} {text}");
     let problem: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(problem["status"], status, "{text}");
     let kind = problem["type"].as_str().unwrap();
-    (status, kind.trim_start_matches("urn:annals:problem:").to_owned())
+    (
+        status,
+        kind.trim_start_matches("urn:annals:problem:").to_owned(),
+    )
 }
 
 pub(crate) async fn send(request: RequestBuilder) -> Response {
@@ -200,7 +206,8 @@ impl Program {
         let reading = std::thread::spawn(move || {
             let mut buffer = [0; 4096];
             while let Ok(read @ 1..) = error.read(&mut buffer) {
-                into.lock().push_str(&String::from_utf8_lossy(&buffer[..read]));
+                into.lock()
+                    .push_str(&String::from_utf8_lossy(&buffer[..read]));
             }
         });
         let Some(url) = first.trim().strip_prefix("listening on ") else {

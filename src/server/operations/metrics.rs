@@ -134,8 +134,8 @@ impl Metrics {
     }
 
     /// So many events were sent to a reader or a subscriber.
-    pub(in crate::server) fn read(&self, events: usize) {
-        self.events_read.increment(events as u64);
+    pub(in crate::server) fn read(&self, events: u64) {
+        self.events_read.increment(events);
     }
 
     /// One follows a topic from now on, until what this returns is dropped: a `live` subscriber, a `group`, a

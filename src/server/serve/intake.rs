@@ -67,7 +67,7 @@ impl Refusal {
         match self {
             Self::TooLarge => Problem::new(
                 StatusCode::PAYLOAD_TOO_LARGE,
-                "body-too-large",
+                "too-large",
                 "the body is larger than this server takes",
             )
             .with("limit", limits.body_bytes),

@@ -54,6 +54,13 @@ fn own(flags: &Flags) -> Result<String, String> {
         IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
         address => address,
     };
-    let scheme = if settings.tls.is_some() { "https" } else { "http" };
-    Ok(format!("{scheme}://{}", SocketAddr::new(host, listen.port())))
+    let scheme = if settings.tls.is_some() {
+        "https"
+    } else {
+        "http"
+    };
+    Ok(format!(
+        "{scheme}://{}",
+        SocketAddr::new(host, listen.port())
+    ))
 }

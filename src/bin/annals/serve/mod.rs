@@ -103,7 +103,11 @@ async fn listen(store: &EventStore, settings: &Settings, signals: Signals) -> Re
         }
         _ => Failure::Failed(format!("{}: {error}", settings.listen())),
     })?;
-    let scheme = if settings.tls.is_some() { "https" } else { "http" };
+    let scheme = if settings.tls.is_some() {
+        "https"
+    } else {
+        "http"
+    };
     let address = server.address()?;
     println!("listening on {scheme}://{address}");
     tracing::info!(%address, scheme, "the server listens");

@@ -168,8 +168,8 @@ impl Settings {
         let whole = std::path::absolute(data)
             .map_err(|error| Wrong::new(format!("{}: {error}", data.display())))?;
         let connection = whole.into_os_string().into_string();
-        let connection = connection
-            .map_err(|_| Wrong::new("the path of the data directory is not UTF-8"))?;
+        let connection =
+            connection.map_err(|_| Wrong::new("the path of the data directory is not UTF-8"))?;
         Ok(Place {
             adapter: "file".to_owned(),
             connection,
@@ -212,7 +212,11 @@ impl Place {
     /// The same with passwords masked, and values of options that could be keys.
     fn masked(mut self) -> Self {
         self.connection = mask(&self.connection);
-        for value in self.options.values_mut().filter(|value| !value.contains("${")) {
+        for value in self
+            .options
+            .values_mut()
+            .filter(|value| !value.contains("${"))
+        {
             "***".clone_into(value);
         }
         self
@@ -269,11 +273,19 @@ impl LimitSettings {
             requests: self.requests.unwrap_or(default.requests),
             streams: self.streams.unwrap_or(default.streams),
             in_flight_bytes: self.in_flight_bytes.unwrap_or(default.in_flight_bytes),
-            header_timeout: time("header-seconds", self.header_seconds, default.header_timeout)?,
+            header_timeout: time(
+                "header-seconds",
+                self.header_seconds,
+                default.header_timeout,
+            )?,
             body_timeout: time("body-seconds", self.body_seconds, default.body_timeout)?,
             body_rate: self.body_bytes_per_second.unwrap_or(default.body_rate),
             write_timeout: time("write-seconds", self.write_seconds, default.write_timeout)?,
-            keep_alive: time("keep-alive-seconds", self.keep_alive_seconds, default.keep_alive)?,
+            keep_alive: time(
+                "keep-alive-seconds",
+                self.keep_alive_seconds,
+                default.keep_alive,
+            )?,
         })
     }
 
@@ -316,7 +328,12 @@ fn describe(text: &str, error: &toml::de::Error) -> String {
     let before = error.span().and_then(|span| text.get(..span.start));
     let line = before.map_or(1, |before| before.matches('\n').count() + 1);
     let message = error.message();
-    let harmless = ["unknown field", "missing field", "unknown variant", "duplicate"];
+    let harmless = [
+        "unknown field",
+        "missing field",
+        "unknown variant",
+        "duplicate",
+    ];
     if harmless.iter().any(|start| message.starts_with(start)) {
         return format!("line {line}: {message}");
     }

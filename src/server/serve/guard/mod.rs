@@ -104,7 +104,11 @@ where
                 Err(verification) => app.access.verify(verification).await,
             };
             let refused = match caller {
-                Ok(caller) => enter(&mut request, caller).err(),
+                Ok(caller) => {
+                    let span = observed.span();
+                    caller.name().map(|name| span.record("caller", name));
+                    enter(&mut request, caller).err()
+                }
                 Err(problem) => Some(problem),
             };
             if let Some(problem) = refused {

@@ -38,6 +38,8 @@ pub(super) struct Observed {
     route: Option<MatchedPath>,
     uri: Uri,
     id: HeaderValue,
+    /// Whether a page asks, and no person by the address of the browser.
+    by_page: bool,
     requests: usize,
     span: Span,
     ended: bool,
@@ -53,6 +55,7 @@ impl Observed {
             id = id.to_str().unwrap_or_default(),
             method = %request.method(),
             path,
+            caller = tracing::field::Empty,
         );
         #[cfg(feature = "otel")]
         super::super::traces::follow(&span, request.headers());
@@ -63,6 +66,10 @@ impl Observed {
             route,
             uri: request.uri().clone(),
             id,
+            by_page: request
+                .headers()
+                .get("sec-fetch-mode")
+                .is_some_and(|mode| mode != "navigate"),
             requests: app.metrics.request_begins(),
             span,
             ended: false,
@@ -88,6 +95,10 @@ impl Observed {
         metrics.request_ends(&self.method, route, status, took);
         self.log(status, took);
         let headers = response.headers_mut();
+        // A page asks for credentials itself; by this the browser does not, too.
+        if self.by_page && status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         for (name, value) in ALWAYS {
             headers.insert(name, value);
         }
