@@ -29,7 +29,6 @@ pub struct ServerConfig {
     pub(super) private_webhooks: bool,
     pub(super) live_heartbeat: Duration,
     pub(super) live_write_timeout: Duration,
-    pub(super) default_placement: Option<DefaultPlacement>,
 }
 
 /// Where topics are put that name no adapter.
@@ -44,13 +43,6 @@ pub(super) struct DefaultPlacement {
 pub(super) struct TlsFiles {
     pub(super) certificate: PathBuf,
     pub(super) key: PathBuf,
-}
-
-/// Where topics are put that name no adapter.
-#[derive(Clone, Debug)]
-pub(super) struct DefaultPlacement {
-    pub(super) adapter: String,
-    pub(super) connection: String,
 }
 
 impl ServerConfig {
@@ -75,7 +67,6 @@ impl ServerConfig {
             private_webhooks: false,
             live_heartbeat: Duration::from_secs(15),
             live_write_timeout: Duration::from_secs(60),
-            default_placement: None,
         }
     }
 
@@ -194,20 +185,6 @@ impl ServerConfig {
     #[must_use]
     pub const fn allow_private_webhooks(mut self, allow: bool) -> Self {
         self.private_webhooks = allow;
-        self
-    }
-
-    /// Puts topics that are created without an adapter there.
-    #[must_use]
-    pub fn default_placement(
-        mut self,
-        adapter: impl Into<String>,
-        connection: impl Into<String>,
-    ) -> Self {
-        self.default_placement = Some(DefaultPlacement {
-            adapter: adapter.into(),
-            connection: connection.into(),
-        });
         self
     }
 }
