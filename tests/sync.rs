@@ -239,6 +239,37 @@ async fn a_push_tells_of_each_event_what_came_of_it() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_is_refused_by_what_its_condition_rules_out() {
+    for kind in Kind::all() {
+        let store = kind.open_with_topic().await;
+        append(&store, "t", "other", 2).await;
+        let looked_to = Position::new(2);
+        let others = EventFilter::all().streams(["other"]);
+        let guarded = |text: &str| {
+            PushEvent::new(note(text), "mine", ExpectedVersion::NoStream)
+                .unless(others.clone(), looked_to)
+        };
+        let mine = guarded("a");
+        append(&store, "t", "other", 1).await;
+        let refused = store.push("t", vec![mine]).await.unwrap();
+        assert!(matches!(
+            refused[0],
+            PushOutcome::Refused(Error::ConditionFailed { position }) if position.get() == 3
+        ));
+        assert_eq!(log(&store, "t").await.len(), 3, "{}", kind.adapter);
+        // Looked at again, and pushed twice: what came between does not matter to a duplicate.
+        let again = PushEvent::new(note("b"), "mine", ExpectedVersion::NoStream)
+            .unless(others.clone(), Position::new(3));
+        let first = store.push("t", vec![again.clone()]).await.unwrap();
+        assert!(matches!(first[0], PushOutcome::Accepted { .. }));
+        append(&store, "t", "other", 1).await;
+        let second = store.push("t", vec![again]).await.unwrap();
+        assert!(matches!(second[0], PushOutcome::Duplicate { .. }));
+        store.close().await.unwrap();
+    }
+}
+
 /// A client that is offline most of the time: it makes events on what it knows, pushes, and pulls.
 struct Client {
     name: usize,

@@ -5,7 +5,9 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use uuid::Uuid;
 
-use super::{Error, ExpectedVersion, NewEvent, Position, RecordedEvent, StoreId, Version};
+use super::{
+    Error, EventFilter, ExpectedVersion, NewEvent, Position, RecordedEvent, StoreId, Version,
+};
 
 /// Up to where a client knows a topic. Text for the client to keep, by [`Display`](fmt::Display),
 /// [`FromStr`] or serde; what is in it is not its business.
@@ -99,6 +101,7 @@ pub struct PushEvent {
     pub(crate) event: NewEvent,
     pub(crate) stream: String,
     pub(crate) expected: ExpectedVersion,
+    pub(crate) condition: Option<(EventFilter, Position)>,
 }
 
 impl PushEvent {
@@ -112,7 +115,17 @@ impl PushEvent {
             event,
             stream: stream.into(),
             expected: expected.into(),
+            condition: None,
         }
+    }
+
+    /// Refuses the event if one that matches `filter` is recorded after the position `after`, as
+    /// [`Append::unless`](crate::Append::unless) does: for a server that looks at other streams before
+    /// it takes what a client has made.
+    #[must_use]
+    pub fn unless(mut self, filter: EventFilter, after: Position) -> Self {
+        self.condition = Some((filter, after));
+        self
     }
 
     /// The event's id.
@@ -154,8 +167,8 @@ pub enum PushOutcome {
         /// The id of that event.
         refused: Uuid,
     },
-    /// It cannot be recorded: it breaks a rule, its id is that of another event, or its stream is
-    /// deleted.
+    /// It cannot be recorded: it breaks a rule, its id is that of another event, its stream is
+    /// deleted, or an event that its [condition](PushEvent::unless) rules out is recorded.
     Refused(Error),
 }
 

@@ -8,7 +8,9 @@ mod access;
 mod api;
 mod config;
 mod eventstoredb;
+mod files;
 mod groups;
+mod limits;
 mod live;
 mod operations;
 mod page;
@@ -17,5 +19,7 @@ mod serve;
 mod state;
 mod webhooks;
 
+pub use access::{NewToken, hash_password, new_token};
 pub use config::ServerConfig;
-pub use serve::Server;
+pub use limits::ServerLimits;
+pub use serve::{Reload, Server};

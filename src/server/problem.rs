@@ -11,6 +11,10 @@ use crate::{Error, ExpectedVersion};
 /// How long a client is asked to wait before it tries again, in seconds.
 const RETRY_AFTER: &str = "1";
 
+/// What callers can show who they are by.
+const CHALLENGE: HeaderValue =
+    HeaderValue::from_static(r#"Basic realm="annals", charset="UTF-8", Bearer"#);
+
 /// An error as an answer: the status, what kind of problem it is, what was found and what to do.
 #[derive(Debug)]
 pub(super) struct Problem {
@@ -140,8 +144,14 @@ impl IntoResponse for Problem {
         let headers = response.headers_mut();
         let content_type = HeaderValue::from_static("application/problem+json");
         headers.insert(header::CONTENT_TYPE, content_type);
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
+        match self.status {
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
+            }
+            StatusCode::UNAUTHORIZED => {
+                headers.insert(header::WWW_AUTHENTICATE, CHALLENGE);
+            }
+            _ => {}
         }
         response
     }

@@ -5,7 +5,14 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::{
-    ServerConfig, api::Moves, eventstoredb::Placements, groups::Groups, live::Hubs,
+    ServerConfig,
+    access::Access,
+    api::Moves,
+    eventstoredb::Placements,
+    groups::Groups,
+    live::Hubs,
+    operations::{Health, Metrics},
+    serve::InFlight,
     webhooks::Webhooks,
 };
 use crate::EventStore;
@@ -15,6 +22,11 @@ use crate::EventStore;
 pub(super) struct Shared {
     pub(super) store: EventStore,
     pub(super) config: ServerConfig,
+    pub(super) access: Access,
+    pub(super) metrics: Metrics,
+    pub(super) health: Health,
+    /// The bytes of bodies that are worked on.
+    pub(super) in_flight: InFlight,
     /// Turns true when the server is to stop: answers that have no end of their own end then.
     pub(super) stopping: watch::Sender<bool>,
     /// Topics that are followed by live subscribers.
@@ -30,10 +42,14 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(store: &EventStore, config: &ServerConfig) -> Self {
+    pub(super) fn new(store: &EventStore, config: &ServerConfig, access: Access) -> Self {
         Self {
             store: store.clone(),
             config: config.clone(),
+            access,
+            metrics: Metrics::new(),
+            health: Health::new(),
+            in_flight: InFlight::default(),
             stopping: watch::Sender::new(false),
             live: Hubs::default(),
             groups: Groups::default(),
@@ -46,6 +62,20 @@ impl Shared {
     /// Begins what the server does by itself.
     pub(super) fn start(&self) {
         self.webhooks.start(&self.store);
+    }
+
+    /// Whether the server stops: nothing new is to be begun.
+    pub(super) fn is_stopping(&self) -> bool {
+        *self.stopping.borrow()
+    }
+
+    /// Is ready when the server stops.
+    pub(super) fn stopped(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
+        let mut stopping = self.stopping.subscribe();
+        async move {
+            // The sender is gone only where nothing is served any more.
+            let _ = stopping.wait_for(|stopping| *stopping).await;
+        }
     }
 
     /// Ends what waits for more, so that requests can be finished.

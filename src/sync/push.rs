@@ -47,12 +47,17 @@ impl EventStore {
             event,
             stream,
             expected,
+            condition,
         } = pushed;
         // The stream is what the versions are of.
         let event = event.stream(stream.clone());
         let append = Append::new([event])
             .stream(stream.clone())
             .expected(expected);
+        let append = match condition {
+            Some((filter, after)) => append.unless(filter, after),
+            None => append,
+        };
         let mut tries = 0;
         let appended = loop {
             tries += 1;
@@ -85,6 +90,7 @@ impl EventStore {
                 | Error::InvalidStreamId { .. }
                 | Error::TooLarge { .. }
                 | Error::StreamDeleted { .. }
+                | Error::ConditionFailed { .. }
                 | Error::IdempotencyConflict { .. }),
             ) => Ok(PushOutcome::Refused(error)),
             Err(error) => Err(error),

@@ -45,10 +45,15 @@ pub(super) async fn append(
     let key = header_text(&head.headers, &IDEMPOTENCY_KEY)?;
     let body = body::read(&head.headers, body).await?;
     let wanted = format.parse(&head.headers, body)?;
+    let events = wanted.events.len();
+    let bytes = wanted.events.iter().map(|event| event.payload.len()).sum();
     let append = prepared(&names, wanted, by_header, key)?;
     let appended = app.store.append_events(&names.topic, append).await;
     match appended {
-        Ok(receipt) => Ok(answer(&names.topic, receipt)),
+        Ok(receipt) => {
+            app.metrics.appended(events, bytes, receipt.duplicate);
+            Ok(answer(&names.topic, receipt))
+        }
         Err(error @ Error::WrongExpectedVersion { .. }) if by_header.is_some() => {
             Err(Problem::from(error).status(StatusCode::PRECONDITION_FAILED))
         }

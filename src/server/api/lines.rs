@@ -1,5 +1,7 @@
 //! Events as a stream of lines, in bounded memory.
 
+use std::sync::Arc;
+
 use axum::{
     body::{Body, Bytes},
     http::{HeaderValue, header},
@@ -31,6 +33,7 @@ pub(super) async fn stream(
     wanted: &Wanted,
 ) -> Result<Response, Problem> {
     let mut lines = Lines {
+        app: Arc::clone(app),
         topic: wanted.topic.clone(),
         caller,
         events: app.store.read_events(&wanted.topic, wanted.read()),
@@ -54,6 +57,7 @@ pub(super) async fn stream(
 }
 
 struct Lines {
+    app: App,
     topic: String,
     caller: Caller,
     events: EventStream,
@@ -68,6 +72,7 @@ impl Lines {
                 topic: self.topic.clone(),
             });
         }
+        let mut count = 0;
         let mut chunk = Vec::with_capacity(CHUNK + CHUNK / 8);
         while chunk.len() < CHUNK {
             let Some(event) = self.events.try_next().await? else {
@@ -75,7 +80,9 @@ impl Lines {
             };
             write_event(&mut chunk, &event);
             chunk.push(b'\n');
+            count += 1;
         }
+        self.app.metrics.read(count);
         Ok((!chunk.is_empty()).then(|| Bytes::from(chunk)))
     }
 }

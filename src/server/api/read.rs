@@ -59,6 +59,7 @@ pub(super) async fn read(
         return lines::stream(&app, caller, &wanted).await;
     }
     let page = Page::read(&app.store, &wanted, format).await?;
+    app.metrics.read(page.count);
     Ok(page.answer(&wanted, format))
 }
 
@@ -171,6 +172,7 @@ struct Page {
     looked_to: Position,
     /// The place of the last event.
     last: Option<u64>,
+    count: u64,
     more: bool,
 }
 
@@ -188,15 +190,15 @@ impl Page {
             body: opening.to_vec(),
             looked_to: Position::START,
             last: None,
+            count: 0,
             more: false,
         };
-        let mut count = 0;
         while let Some(event) = reading.try_next().await? {
-            if count == limit || page.body.len() >= PAGE_BYTES {
+            if page.count == limit || page.body.len() >= PAGE_BYTES {
                 page.more = true;
                 break;
             }
-            if count > 0 {
+            if page.count > 0 {
                 page.body.push(b',');
             }
             match format {
@@ -205,7 +207,7 @@ impl Page {
             }
             page.looked_to = event.position;
             page.last = Some(wanted.place(&event));
-            count += 1;
+            page.count += 1;
         }
         if !page.more {
             page.looked_to = reading.looked_to();

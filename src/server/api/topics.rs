@@ -32,9 +32,8 @@ const AT_ONCE: usize = 16;
 #[serde(deny_unknown_fields)]
 struct NewTopic {
     name: String,
-    adapter: String,
-    #[serde(default)]
-    connection: String,
+    adapter: Option<String>,
+    connection: Option<String>,
     #[serde(default)]
     options: Options,
 }
@@ -72,7 +71,8 @@ pub(super) async fn create(
     let text: Bytes = body::read_json(&head.headers, body).await?;
     let wanted: NewTopic = body::parse(&text)?;
     caller.may(Action::Configure, &wanted.name)?;
-    let config = TopicConfig::new(wanted.name, wanted.adapter, wanted.connection);
+    let (adapter, connection) = app.config.place(wanted.adapter, wanted.connection)?;
+    let config = TopicConfig::new(wanted.name, adapter, connection);
     let config = with_options(config, wanted.options);
     let topic = app.store.create_topic(config).await?;
     let link = Link::to(["topics", topic.name.as_str()]).into_string();

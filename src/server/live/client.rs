@@ -20,6 +20,7 @@ use crate::{
     EventStore, Position, Signal, Signals,
     server::{
         access::{Action, Caller},
+        operations::Follower,
         problem::Problem,
         state::App,
     },
@@ -53,6 +54,8 @@ pub(super) struct Client {
     ready: VecDeque<Bytes>,
     flight: Arc<Flight>,
     watch: Watch,
+    /// Shows in the metrics how far it is.
+    follower: Follower,
     ended: bool,
 }
 
@@ -99,13 +102,15 @@ impl Client {
         let (hub, live) = app.live.join(&app.store, &topic, from).await?;
         let now = Instant::now();
         let heartbeat = app.config.live_heartbeat;
+        let position = live.position();
+        let follower = app.metrics.follows("live", "", &topic, position.get());
         let mut client = Self {
             store: app.store.clone(),
             stopping: app.stopping.subscribe(),
             caller,
             topic,
             query,
-            position: live.position(),
+            position,
             changed: hub.changed(),
             hub,
             history: Some(live.signals()),
@@ -119,6 +124,7 @@ impl Client {
                 last_sent: now,
                 written: (0, now),
             },
+            follower,
             ended: false,
         };
         client.enter();
@@ -323,6 +329,7 @@ impl Client {
     }
 
     fn give(&mut self, bytes: Bytes) {
+        self.follower.at(self.position.get());
         if !bytes.is_empty() {
             self.ready.push_back(bytes);
         }

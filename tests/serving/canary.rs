@@ -1,0 +1,173 @@
+//! Secrets are in no answer and in no log, whatever goes wrong.
+
+use std::fs;
+
+use annals::server::{hash_password, new_token};
+use reqwest::{Client, Method};
+use serde_json::json;
+
+use crate::world::{Program, command, within};
+
+const OF_CONNECTION: &str = "canary-of-a-connection";
+const OF_PASSWORD: &str = "canary-of-a-password";
+const OF_GUESS: &str = "canary-of-a-wrong-password";
+const OF_WEBHOOK: &str = "canary-of-a-webhook";
+const OF_PAYLOAD: &str = "canary-of-a-payload";
+
+/// Requests that fail in many ways, and some that do not.
+fn requests() -> Vec<(Method, &'static str, serde_json::Value)> {
+    let database = "postgres://annals:${CANARY}@127.0.0.1:1/annals";
+    let place = json!({ "name": "lost", "adapter": "postgres", "connection": database });
+    let plain = format!("postgres://annals:{OF_CONNECTION}@127.0.0.1:1/annals");
+    let bucket = json!({ "name": "b", "adapter": "blob", "connection": "s3://none/x",
+        "options": { "access_key_id": "a", "secret_access_key": OF_CONNECTION } });
+    let event = json!({ "type": "A", "data": { "secret": OF_PAYLOAD } });
+    let webhook = json!({ "name": "hook", "topic": "orders", "url": "http://127.0.0.1:1/hook",
+        "secret": OF_WEBHOOK });
+    vec![
+        (Method::POST, "/api/v1/topics", json!({ "name": "orders" })),
+        (Method::POST, "/api/v1/topics", json!({ "name": "orders" })),
+        (Method::POST, "/api/v1/topics", place.clone()),
+        (
+            Method::POST,
+            "/api/v1/topics",
+            json!({ "name": "p", "adapter": "postgres", "connection": plain }),
+        ),
+        (Method::POST, "/api/v1/topics", bucket),
+        (
+            Method::POST,
+            "/api/v1/topics",
+            json!({ "name": "${CANARY}" }),
+        ),
+        (
+            Method::POST,
+            "/api/v1/topics",
+            json!({ "name": "x", "adapter": "${CANARY}", "connection": "${CANARY}" }),
+        ),
+        (
+            Method::POST,
+            "/api/v1/topics",
+            json!({ "name": "y", "adapter": "file", "connection": "/proc/${CANARY}" }),
+        ),
+        (Method::PUT, "/api/v1/topics/orders", place),
+        (Method::GET, "/api/v1/topics/orders/move", json!(null)),
+        (Method::GET, "/api/v1/topics", json!(null)),
+        (Method::GET, "/api/v1/topics/orders", json!(null)),
+        (Method::POST, "/api/v1/topics/orders/events", event.clone()),
+        (
+            Method::POST,
+            "/api/v1/topics/orders/events",
+            json!([event, { "type": "$no" }]),
+        ),
+        (Method::POST, "/api/v1/topics/none/events", event),
+        (
+            Method::POST,
+            "/api/v1/topics/orders/events",
+            json!(OF_PAYLOAD),
+        ),
+        (Method::POST, "/api/v1/webhooks", webhook.clone()),
+        (
+            Method::POST,
+            "/api/v1/topics/orders/webhooks",
+            webhook.clone(),
+        ),
+        (Method::PUT, "/api/v1/webhooks/hook", webhook),
+        (Method::GET, "/api/v1/webhooks", json!(null)),
+        (Method::GET, "/api/v1/webhooks/hook", json!(null)),
+        (Method::GET, "/api/v1/topics/orders/webhooks", json!(null)),
+        (
+            Method::POST,
+            "/streams/orders-1",
+            json!([{ "eventId": OF_PAYLOAD, "eventType": "A" }]),
+        ),
+        (Method::GET, "/streams/orders-1", json!(null)),
+        (Method::GET, "/api/v1/health", json!(null)),
+        (Method::GET, "/metrics", json!(null)),
+        (Method::GET, "/health/ready", json!(null)),
+        (Method::GET, "/info", json!(null)),
+        (Method::GET, "/nothing", json!(null)),
+        (Method::DELETE, "/api/v1/topics/orders/move", json!(null)),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_secret_is_in_any_answer_or_in_the_log() {
+    let directory = tempfile::tempdir().unwrap();
+    let access = directory.path().join("access.toml");
+    let token = new_token().unwrap();
+    let hash = hash_password(OF_PASSWORD).unwrap();
+    let text = format!(
+        "[[caller]]\nname = \"admin\"\npassword = \"{hash}\"\ntokens = [\"{}\"]\nallow = [{{ topics = [\"*\"], \
+         actions = [\"read\", \"append\", \"configure\", \"admin\"] }}]\n",
+        token.sha256
+    );
+    fs::write(&access, &text).unwrap();
+    let data = directory.path().join("data");
+    let mut command = command(&[
+        "--data",
+        data.to_str().unwrap(),
+        "--listen",
+        "127.0.0.1:0",
+        "--log",
+        "trace",
+        "--access-file",
+        access.to_str().unwrap(),
+    ]);
+    let program = Program::start(command.env("CANARY", OF_CONNECTION));
+    let client = Client::new();
+    let mut answers = String::new();
+    let mut hear = async |request: reqwest::RequestBuilder| {
+        let answer = within(request.send()).await.unwrap();
+        answers.push_str(&format!("{} {:?}\n", answer.status(), answer.headers()));
+        answers.push_str(&within(answer.text()).await.unwrap());
+        answers.push('\n');
+    };
+    for (method, path, body) in requests() {
+        let request = || {
+            let request = client.request(method.clone(), format!("{}{path}", program.url));
+            if body.is_null() {
+                request
+            } else {
+                request.json(&body)
+            }
+        };
+        hear(request().bearer_auth(&token.token)).await;
+        hear(request()).await;
+        hear(request().bearer_auth(format!("{}x", token.token))).await;
+    }
+    let topics = || client.get(format!("{}/api/v1/topics", program.url));
+    hear(topics().basic_auth("admin", Some(OF_PASSWORD))).await;
+    hear(topics().basic_auth("admin", Some(OF_GUESS))).await;
+    hear(topics().basic_auth(OF_GUESS, Some(OF_GUESS))).await;
+    hear(topics().basic_auth("admin", Some(&token.token))).await;
+    // The file turns bad, with a secret where none belongs.
+    fs::write(&access, format!("{text}\npassword = \"{OF_PASSWORD}\"")).unwrap();
+    program.signal(rustix::process::Signal::HUP);
+    let log = program.log.clone();
+    within(async {
+        while !log.lock().contains("the former rules stay") {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let (_, log) = program.stop();
+    // The test would prove nothing if nothing had been done or logged.
+    assert!(answers.contains("200 OK") && answers.contains("401") && log.contains("request"));
+    let secrets = [
+        OF_CONNECTION,
+        OF_PASSWORD,
+        OF_GUESS,
+        OF_WEBHOOK,
+        &token.token,
+        &token.sha256,
+        &hash,
+    ];
+    for secret in secrets {
+        for (place, text) in [("an answer", &answers), ("the log", &log)] {
+            let line = text.lines().find(|line| line.contains(secret));
+            assert_eq!(line, None, "{secret} is in {place}");
+        }
+    }
+    let line = log.lines().find(|line| line.contains(OF_PAYLOAD));
+    assert_eq!(line, None, "a payload is in the log");
+}
