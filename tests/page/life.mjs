@@ -22,6 +22,7 @@ async function create(page, directory) {
   await page.click('dialog .primary');
   // What the server says stands in the dialog, which stays.
   await page.see('dialog .problem', 'not a name!');
+  assert(!(await page.text('dialog')).includes('Its name'), 'only what is needed is asked for');
   await page.picture('life-create-refused');
   await page.fill('Name', 'orders');
   await page.click('dialog .primary');

@@ -12,6 +12,7 @@ use std::{
     process::Stdio,
 };
 
+use annals::server::{ServerConfig, hash_password, new_token};
 use http::Site;
 use reqwest::{StatusCode, header};
 use tokio::{process::Command, sync::Semaphore};
@@ -47,6 +48,27 @@ async fn a_keyboard_is_enough() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_place_is_accessible_on_a_desk_in_the_dark_and_on_a_phone() {
     run("looks", Site::new().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_signs_in_sees_what_they_may_and_others_are_asked() {
+    let (token, password) = (new_token().unwrap(), "päss word:1");
+    let rules = format!(
+        "[[caller]]\nname = \"admin\"\ntokens = [\"{}\"]\n\
+         allow = [{{ topics = [\"*\"], actions = [\"read\", \"append\", \"configure\", \"admin\"] }}]\n\
+         [[caller]]\nname = \"person\"\npassword = \"{}\"\n\
+         allow = [{{ topics = [\"orders\"], actions = [\"read\"] }}]\n",
+        token.sha256,
+        hash_password(password).unwrap(),
+    );
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("access.toml");
+    std::fs::write(&path, rules).unwrap();
+    let site = Site::with(ServerConfig::new().access_file(path)).await;
+    site.memory_topic("orders").await;
+    site.memory_topic("secrets").await;
+    let environment = [("ADMIN_TOKEN", &*token.token), ("PERSON_PASSWORD", password)];
+    run_with("sign_in", &site, &environment).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

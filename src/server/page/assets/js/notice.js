@@ -17,7 +17,7 @@ export function problem(error, again) {
   const { title, text, facts } = told(error);
   return h('div', { class: 'notice problem', role: 'alert' },
     h('strong', null, title),
-    h('p', null, text),
+    h('p', null, marked(sentence(text) ?? '')),
     facts.length ? h('p', { class: 'muted' }, facts.join(' · ')) : null,
     again ? h('div', { class: 'actions' }, h('button', { type: 'button', class: 'small', on: { click: again } }, 'Try again')) : null);
 }
@@ -34,6 +34,12 @@ function told(error) {
   const title = TITLES[error.status] ?? sentence(error.title) ?? 'The server refused';
   return { title, text: error.message, facts };
 }
+
+/**
+ * A message in which names and code stand between backticks.
+ * @param {string} text
+ */
+const marked = (text) => text.split('`').map((part, nth, all) => (nth % 2 && nth < all.length - 1 ? h('code', null, part) : nth % 2 ? `\`${part}` : part));
 
 /** @type {Record<number, string>} */
 const TITLES = { 401: 'Sign in first', 403: 'Not allowed', 429: 'Too many requests', 503: 'Not available now' };
