@@ -3,6 +3,7 @@
 // they are until somebody looks at them.
 
 import { members } from './exact-json.js';
+import { size } from './format.js';
 
 /**
  * @typedef {object} Body a payload, or metadata
@@ -72,7 +73,7 @@ function bytesOf(text) {
  */
 export function peek(body) {
   if (!body) return '';
-  return body.kind === 'json' ? body.text.slice(0, 160) : `binary, ${body.text.slice(0, 60)}`;
+  return body.kind === 'json' ? body.text.slice(0, 160) : `binary, ${size(body.size)}`;
 }
 
 /**
