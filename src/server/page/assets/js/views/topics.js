@@ -132,6 +132,6 @@ function row(topic) {
     h('td', null, h('a', { class: 'main-link', href: to(['topics', topic.name, 'events']) }, topic.name)),
     cell('Kept in', null, topic.adapter, h('span', { class: 'mono' }, topic.connection)),
     cell('Events', 'number', number(topic.head)),
-    cell('Appended', 'number', topic.status === 'active' ? spark(rates(series)) : null, topic.status === 'active' ? rate(rateNow(series)) : '–'),
+    cell('Appended', 'number', topic.status === 'active' ? spark(rates(series)) : null, h('span', { class: 'rate' }, topic.status === 'active' ? rate(rateNow(series)) : '–')),
     cell('Health', '', h('span', { class: `badge ${state}` }, state)));
 }
