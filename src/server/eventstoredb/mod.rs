@@ -47,7 +47,7 @@ pub(super) fn routes() -> Router<App> {
         .post(append::append)
         .delete(deletion::delete);
     let metadata = get(event::metadata).post(write_metadata::write);
-    let routes: [(&str, MethodRouter<App>); 11] = [
+    let routes: [(&str, MethodRouter<App>); 12] = [
         ("/streams/{stream}", stream),
         ("/streams/{stream}/incoming/{id}", post(append::incoming)),
         ("/streams/{stream}/metadata", metadata),
@@ -62,6 +62,10 @@ pub(super) fn routes() -> Router<App> {
         (
             "/streams/{stream}/metadata/{number}/{direction}/{count}",
             get(pages::of_metadata),
+        ),
+        (
+            "/streams/{stream}/filtered/{position}/{direction}/{count}",
+            get(all::filtered),
         ),
         ("/streams/{stream}/{number}", get(event::event)),
         ("/streams/{stream}/{number}/{count}", get(pages::plain)),
