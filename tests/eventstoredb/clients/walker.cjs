@@ -1,10 +1,10 @@
 // geteventstore-client, which walks a stream by the links of its feed, event by event.
 const assert = require('node:assert');
 const { promisify } = require('node:util');
-const Client = require('geteventstore-client');
+const { createClient } = require('geteventstore-client');
 
 async function main(host, port) {
-    const writer = new Client({ host, port });
+    const writer = createClient({ host, port });
     const write = promisify(writer.write.bind(writer));
     const count = 45;
     for (let nr = 0; nr < count; nr++) {
@@ -12,7 +12,7 @@ async function main(host, port) {
     }
 
     // From the newest to the oldest by `first` and `next`, over three pages.
-    const back = new Client({ host, port });
+    const back = createClient({ host, port });
     const readFirst = promisify(back.readFirst.bind(back));
     const readNext = promisify(back.readNext.bind(back));
     const seen = [];
@@ -22,7 +22,7 @@ async function main(host, port) {
     assert.deepStrictEqual(seen, [...Array(count).keys()].reverse());
 
     // From the oldest to the newest by `last` and `previous`, and then what came in meanwhile.
-    const ahead = new Client({ host, port });
+    const ahead = createClient({ host, port });
     const readLast = promisify(ahead.readLast.bind(ahead));
     const readPrevious = promisify(ahead.readPrevious.bind(ahead));
     const walked = [];
@@ -35,7 +35,7 @@ async function main(host, port) {
     assert.strictEqual(await readPrevious('walked'), null);
 
     await promisify(ahead.deleteStream.bind(ahead))('walked', true);
-    const after = new Client({ host, port });
+    const after = createClient({ host, port });
     await assert.rejects(promisify(after.readFirst.bind(after))('walked'), /deleted/);
     console.log('walker: done');
 }
