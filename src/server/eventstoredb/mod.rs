@@ -30,16 +30,12 @@ mod write_metadata;
 
 use axum::{
     Router,
-    extract::DefaultBodyLimit,
     routing::{MethodRouter, any, get, post},
 };
 
 pub(super) use placement::Placements;
 
 use super::state::App;
-
-/// The most bytes of a body: a whole append, written as JSON.
-const MOST_BODY_BYTES: usize = 32 << 20;
 
 /// The routes.
 pub(super) fn routes() -> Router<App> {
@@ -82,5 +78,5 @@ pub(super) fn routes() -> Router<App> {
             .route(path, methods.options(info::options))
             .route(&format!("{path}/"), any(info::without_slash));
     }
-    router.layer(DefaultBodyLimit::max(MOST_BODY_BYTES))
+    router
 }
