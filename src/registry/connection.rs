@@ -27,9 +27,37 @@ pub(crate) fn resolve(text: &str, resolver: &dyn Fn(&str) -> Option<String>) -> 
     Ok(resolved)
 }
 
+/// Puts each `${NAME}` of `text` back into what is told, where that shows what it stands for.
+pub(crate) fn unresolve(told: &mut String, text: &str, resolver: &dyn Fn(&str) -> Option<String>) {
+    // Less is no secret, and may well be a part of other words.
+    const SHORTEST: usize = 4;
+    let mut rest = text;
+    while let Some((_, after)) = rest.split_once("${") {
+        let Some((name, later)) = after.split_once('}') else {
+            return;
+        };
+        if let Some(value) = resolver(name).filter(|value| value.len() >= SHORTEST) {
+            *told = told.replace(&value, &format!("${{{name}}}"));
+        }
+        rest = later;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_variables_stand_for_is_taken_out_of_what_is_told() {
+        let known = |name: &str| match name {
+            "A" => Some("secret".to_owned()),
+            "B" => Some("x".to_owned()),
+            _ => None,
+        };
+        let mut told = "cannot make /x/secret/secret".to_owned();
+        unresolve(&mut told, "/${B}/${A}/${C}/${", &known);
+        assert_eq!(told, "cannot make /x/${A}/${A}");
+    }
 
     #[test]
     fn variables_are_resolved_or_named() {

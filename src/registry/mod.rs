@@ -167,7 +167,21 @@ impl Registry {
             clock: Arc::clone(&self.clock),
         };
         tracing::debug!(repository = %entry.name, "opening repository");
-        factory.open(request).await
+        let opened = factory.open(request).await;
+        opened.map_err(|error| self.without_values(placement, error))
+    }
+
+    /// The error without what variables stand for: adapters tell of paths and hosts as they were resolved.
+    fn without_values(&self, placement: &Placement, mut error: Error) -> Error {
+        if let Error::RepositoryUnavailable { reason, .. } | Error::InvalidConfig { reason, .. } =
+            &mut error
+        {
+            connection::unresolve(reason, &placement.connection, &*self.resolver);
+            for value in placement.options.values() {
+                connection::unresolve(reason, value, &*self.resolver);
+            }
+        }
+        error
     }
 
     fn resolve_options(&self, placement: &Placement) -> Result<Options> {

@@ -1,5 +1,8 @@
 //! The streams API of EventStoreDB: a table of requests and exact answers, clients that others have
-//! published, and what has to hold whatever is done.
+//! published, subscribers that poll, and what has to hold whatever is done.
 
+mod clients;
+mod polling;
+mod properties;
 mod server;
 mod table;

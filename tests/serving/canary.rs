@@ -14,16 +14,19 @@ const OF_GUESS: &str = "canary-of-a-wrong-password";
 const OF_WEBHOOK: &str = "canary-of-a-webhook";
 const OF_PAYLOAD: &str = "canary-of-a-payload";
 
+type Asked = (Method, &'static str, serde_json::Value);
+
 /// Requests that fail in many ways, and some that do not.
-fn requests() -> Vec<(Method, &'static str, serde_json::Value)> {
+fn requests() -> Vec<Asked> {
+    [of_topics(), of_events(), of_the_server()].concat()
+}
+
+fn of_topics() -> Vec<Asked> {
     let database = "postgres://annals:${CANARY}@127.0.0.1:1/annals";
     let place = json!({ "name": "lost", "adapter": "postgres", "connection": database });
     let plain = format!("postgres://annals:{OF_CONNECTION}@127.0.0.1:1/annals");
     let bucket = json!({ "name": "b", "adapter": "blob", "connection": "s3://none/x",
         "options": { "access_key_id": "a", "secret_access_key": OF_CONNECTION } });
-    let event = json!({ "type": "A", "data": { "secret": OF_PAYLOAD } });
-    let webhook = json!({ "name": "hook", "topic": "orders", "url": "http://127.0.0.1:1/hook",
-        "secret": OF_WEBHOOK });
     vec![
         (Method::POST, "/api/v1/topics", json!({ "name": "orders" })),
         (Method::POST, "/api/v1/topics", json!({ "name": "orders" })),
@@ -53,6 +56,12 @@ fn requests() -> Vec<(Method, &'static str, serde_json::Value)> {
         (Method::GET, "/api/v1/topics/orders/move", json!(null)),
         (Method::GET, "/api/v1/topics", json!(null)),
         (Method::GET, "/api/v1/topics/orders", json!(null)),
+    ]
+}
+
+fn of_events() -> Vec<Asked> {
+    let event = json!({ "type": "A", "data": { "secret": OF_PAYLOAD } });
+    vec![
         (Method::POST, "/api/v1/topics/orders/events", event.clone()),
         (
             Method::POST,
@@ -65,6 +74,19 @@ fn requests() -> Vec<(Method, &'static str, serde_json::Value)> {
             "/api/v1/topics/orders/events",
             json!(OF_PAYLOAD),
         ),
+        (
+            Method::POST,
+            "/streams/orders-1",
+            json!([{ "eventId": OF_PAYLOAD, "eventType": "A" }]),
+        ),
+        (Method::GET, "/streams/orders-1", json!(null)),
+    ]
+}
+
+fn of_the_server() -> Vec<Asked> {
+    let webhook = json!({ "name": "hook", "topic": "orders", "url": "http://127.0.0.1:1/hook",
+        "secret": OF_WEBHOOK });
+    vec![
         (Method::POST, "/api/v1/webhooks", webhook.clone()),
         (
             Method::POST,
@@ -75,12 +97,6 @@ fn requests() -> Vec<(Method, &'static str, serde_json::Value)> {
         (Method::GET, "/api/v1/webhooks", json!(null)),
         (Method::GET, "/api/v1/webhooks/hook", json!(null)),
         (Method::GET, "/api/v1/topics/orders/webhooks", json!(null)),
-        (
-            Method::POST,
-            "/streams/orders-1",
-            json!([{ "eventId": OF_PAYLOAD, "eventType": "A" }]),
-        ),
-        (Method::GET, "/streams/orders-1", json!(null)),
         (Method::GET, "/api/v1/health", json!(null)),
         (Method::GET, "/metrics", json!(null)),
         (Method::GET, "/health/ready", json!(null)),
@@ -90,29 +106,27 @@ fn requests() -> Vec<(Method, &'static str, serde_json::Value)> {
     ]
 }
 
+/// An access file with one caller, who may do everything.
+fn rules(hash: &str, sha256: &str) -> String {
+    format!(
+        "[[caller]]\nname = \"admin\"\npassword = \"{hash}\"\ntokens = [\"{sha256}\"]\n\
+         allow = [{{ topics = [\"*\"], actions = [\"read\", \"append\", \"configure\", \"admin\"] }}]\n"
+    )
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn no_secret_is_in_any_answer_or_in_the_log() {
     let directory = tempfile::tempdir().unwrap();
     let access = directory.path().join("access.toml");
     let token = new_token().unwrap();
     let hash = hash_password(OF_PASSWORD).unwrap();
-    let text = format!(
-        "[[caller]]\nname = \"admin\"\npassword = \"{hash}\"\ntokens = [\"{}\"]\nallow = [{{ topics = [\"*\"], \
-         actions = [\"read\", \"append\", \"configure\", \"admin\"] }}]\n",
-        token.sha256
-    );
+    let text = rules(&hash, &token.sha256);
     fs::write(&access, &text).unwrap();
-    let data = directory.path().join("data");
-    let mut command = command(&[
-        "--data",
-        data.to_str().unwrap(),
-        "--listen",
-        "127.0.0.1:0",
-        "--log",
-        "trace",
-        "--access-file",
-        access.to_str().unwrap(),
-    ]);
+    let mut command = command(&["--listen", "127.0.0.1:0", "--log", "trace", "--access-file"]);
+    command
+        .arg(&access)
+        .arg("--data")
+        .arg(directory.path().join("data"));
     let program = Program::start(command.env("CANARY", OF_CONNECTION));
     let client = Client::new();
     let mut answers = String::new();
@@ -143,7 +157,7 @@ async fn no_secret_is_in_any_answer_or_in_the_log() {
     // The file turns bad, with a secret where none belongs.
     fs::write(&access, format!("{text}\npassword = \"{OF_PASSWORD}\"")).unwrap();
     program.signal(rustix::process::Signal::HUP);
-    let log = program.log.clone();
+    let log = std::sync::Arc::clone(&program.log);
     within(async {
         while !log.lock().contains("the former rules stay") {
             tokio::task::yield_now().await;

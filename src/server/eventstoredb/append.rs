@@ -167,7 +167,11 @@ async fn record_in(
     }
     let count = events.len() as u64;
     match outcome {
-        Ok(receipt) => Ok(receipt.version.get().saturating_sub(count)),
+        Ok(receipt) => {
+            let bytes = events.iter().map(|event| event.payload.len()).sum();
+            app.metrics.appended(events.len(), bytes, receipt.duplicate);
+            Ok(receipt.version.get().saturating_sub(count))
+        }
         Err(Error::ConditionFailed { .. }) => Err(Failure::Again),
         Err(Error::IdempotencyConflict { position, .. }) => {
             let first = recognise(app, &home.topic, recorded, events, position).await?;

@@ -10,7 +10,10 @@ use axum::{
 use percent_encoding::percent_decode_str;
 use uuid::Uuid;
 
-use super::{answer::Refusal, urls::Base};
+use super::{
+    answer::Refusal,
+    urls::{Base, encoded},
+};
 use crate::server::state::App;
 
 /// The longest that a long poll waits, whatever it asks for.
@@ -50,6 +53,18 @@ impl Asked {
     pub(super) fn query(&self, name: &str) -> Option<&str> {
         let found = self.query.iter().find(|(key, _)| key == name);
         found.map(|(_, value)| value.as_str())
+    }
+
+    /// These parameters of the query, as a query; nothing where there are none.
+    pub(super) fn encoded_query(&self, names: &[&str]) -> String {
+        let mut query = String::new();
+        for (name, value) in &self.query {
+            if names.contains(&name.as_str()) {
+                let separator = if query.is_empty() { '?' } else { '&' };
+                query.push_str(&format!("{separator}{name}={}", encoded(value)));
+            }
+        }
+        query
     }
 
     /// A header of HTTP's own.

@@ -22,6 +22,7 @@ const NEVER: &str = "0001-01-01T00:00:00Z";
 /// A page of events, the newest first.
 #[derive(Debug)]
 pub(super) struct Page {
+    pub(super) title: String,
     /// The stream's name.
     pub(super) stream: String,
     /// The addresses of the stream, which the links begin with.
@@ -116,7 +117,7 @@ impl Page {
         };
         let newest = self.events.first();
         let feed = Feed {
-            title: format!("Event stream '{}'", self.stream),
+            title: self.title.clone(),
             id: itself.clone(),
             updated: newest.map_or(NEVER.to_owned(), |shown| {
                 shown.event.recorded_at.to_string()

@@ -30,7 +30,6 @@ mod write_metadata;
 
 use axum::{
     Router,
-    extract::DefaultBodyLimit,
     routing::{MethodRouter, any, get, post},
 };
 
@@ -38,16 +37,13 @@ pub(super) use placement::Placements;
 
 use super::state::App;
 
-/// The most bytes of a body: a whole append, written as JSON.
-const MOST_BODY_BYTES: usize = 32 << 20;
-
 /// The routes.
 pub(super) fn routes() -> Router<App> {
     let stream = get(pages::head)
         .post(append::append)
         .delete(deletion::delete);
     let metadata = get(event::metadata).post(write_metadata::write);
-    let routes: [(&str, MethodRouter<App>); 11] = [
+    let routes: [(&str, MethodRouter<App>); 12] = [
         ("/streams/{stream}", stream),
         ("/streams/{stream}/incoming/{id}", post(append::incoming)),
         ("/streams/{stream}/metadata", metadata),
@@ -62,6 +58,10 @@ pub(super) fn routes() -> Router<App> {
         (
             "/streams/{stream}/metadata/{number}/{direction}/{count}",
             get(pages::of_metadata),
+        ),
+        (
+            "/streams/{stream}/filtered/{position}/{direction}/{count}",
+            get(all::filtered),
         ),
         ("/streams/{stream}/{number}", get(event::event)),
         ("/streams/{stream}/{number}/{count}", get(pages::plain)),
@@ -78,5 +78,5 @@ pub(super) fn routes() -> Router<App> {
             .route(path, methods.options(info::options))
             .route(&format!("{path}/"), any(info::without_slash));
     }
-    router.layer(DefaultBodyLimit::max(MOST_BODY_BYTES))
+    router
 }

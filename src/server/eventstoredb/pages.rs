@@ -184,6 +184,7 @@ async fn finish(
         urls: stream.urls.clone(),
     });
     Ok(Page {
+        title: format!("Event stream '{}'", stream.name),
         events: resolve(app, caller, events.collect()).await?,
         stream: stream.name,
         urls: stream.urls,
