@@ -64,7 +64,7 @@ pub(crate) async fn open_with(
     let mut socket = within(socket.connect(address)).await.unwrap();
     let last = last.map_or(String::new(), |id| format!("Last-Event-ID: {id}\r\n"));
     let request = format!(
-        "GET /api/v1/topics/{path} HTTP/1.1\r\nHost: here\r\nAccept: text/event-stream\r\n{last}\r\n"
+        "GET /api/v1/topics/{path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: text/event-stream\r\n{last}\r\n"
     );
     socket.write_all(request.as_bytes()).await.unwrap();
     let mut events = Events {
