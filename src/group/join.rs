@@ -13,8 +13,8 @@ use tokio::{sync::mpsc, task::JoinHandle};
 
 use super::{Delivery, roster::Roster, worker::Worker};
 use crate::{
-    Error, EventFilter, EventStore, Result, TopicCheckpoints, consumer::key, parking::Parking,
-    repository::Checkpoints,
+    Error, EventFilter, EventStore, Position, Result, TopicCheckpoints, consumer::key,
+    parking::Parking, repository::Checkpoints,
 };
 
 /// A group of consumers that share a topic: its name, and how it works. All members of a group are to
@@ -37,6 +37,7 @@ pub struct Group {
     pub(super) backoff: (Duration, Duration),
     pub(super) answer_within: Duration,
     pub(super) lease: Duration,
+    pub(super) after: Position,
     checkpoints: Option<Arc<dyn Checkpoints>>,
 }
 
@@ -54,6 +55,7 @@ impl Group {
             backoff: (Duration::from_secs(1), Duration::from_secs(60)),
             answer_within: Duration::from_secs(30),
             lease: Duration::from_secs(30),
+            after: Position::START,
             checkpoints: None,
         }
     }
@@ -62,6 +64,14 @@ impl Group {
     #[must_use]
     pub fn filter(mut self, filter: EventFilter) -> Self {
         self.filter = filter;
+        self
+    }
+
+    /// Begins after this position, and not with the topic's first event. It counts where no member has
+    /// been there yet: a group goes on where it has come to.
+    #[must_use]
+    pub const fn after(mut self, position: Position) -> Self {
+        self.after = position;
         self
     }
 
@@ -130,7 +140,8 @@ pub struct Member {
 }
 
 impl EventStore {
-    /// Joins a group of consumers of a topic. A group begins with the topic's first event.
+    /// Joins a group of consumers of a topic. A group begins with the topic's first event, unless it is
+    /// told [another place](Group::after).
     ///
     /// # Errors
     /// [`TopicNotFound`](Error::TopicNotFound); [`InvalidConfig`](Error::InvalidConfig) for a name that

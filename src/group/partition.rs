@@ -31,11 +31,12 @@ struct Note {
 }
 
 impl Partition {
-    /// Takes a partition that nobody has, or one who is not among the members.
+    /// Takes a partition that nobody has, or one who is not among the members. It begins after a position
+    /// where nobody has had it.
     pub(super) async fn take(
         checkpoints: &Arc<dyn Checkpoints>,
         clock: Arc<dyn Clock>,
-        key: String,
+        (key, after): (String, Position),
         roster: &mut Roster,
     ) -> Result<Option<Self>> {
         let found = checkpoints.load(&key).await?;
@@ -63,7 +64,7 @@ impl Partition {
                 reason: format!("its note cannot be read: {error}"),
             })?
         };
-        let position = record.position.unwrap_or_default();
+        let position = record.position.unwrap_or(after);
         Ok(Some(Self {
             lease,
             backlog: Backlog::after(position, note.tries, note.done),

@@ -332,7 +332,13 @@ impl Worker {
             }
             let key = format!("{}/{number}", self.roster.key);
             let clock = self.store.clock();
-            let taken = Partition::take(&self.checkpoints, clock, key, &mut self.roster);
+            // What is parked has places of its own.
+            let after = if number < self.group.partitions {
+                self.group.after
+            } else {
+                Position::START
+            };
+            let taken = Partition::take(&self.checkpoints, clock, (key, after), &mut self.roster);
             let Some(partition) = taken.await? else {
                 continue;
             };

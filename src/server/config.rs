@@ -1,8 +1,10 @@
 //! What a server is told when it starts.
 
 use std::{
+    fmt,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
+    sync::Arc,
     time::Duration,
 };
 
@@ -29,6 +31,28 @@ pub struct ServerConfig {
     pub(super) private_webhooks: bool,
     pub(super) live_heartbeat: Duration,
     pub(super) live_write_timeout: Duration,
+    pub(super) secrets: Secrets,
+}
+
+type Lookup = dyn Fn(&str) -> Option<String> + Send + Sync;
+
+/// Where the secrets of webhooks are; in the environment where nothing is set.
+#[derive(Clone, Default)]
+pub(super) struct Secrets(Option<Arc<Lookup>>);
+
+impl Secrets {
+    pub(super) fn get(&self, name: &str) -> Option<String> {
+        match &self.0 {
+            Some(lookup) => lookup(name),
+            None => std::env::var(name).ok(),
+        }
+    }
+}
+
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secrets")
+    }
 }
 
 /// Where topics are put that name no adapter.
@@ -67,6 +91,7 @@ impl ServerConfig {
             private_webhooks: false,
             live_heartbeat: Duration::from_secs(15),
             live_write_timeout: Duration::from_secs(60),
+            secrets: Secrets(None),
         }
     }
 
@@ -177,6 +202,16 @@ impl ServerConfig {
     #[must_use]
     pub fn live_write_timeout(mut self, after: Duration) -> Self {
         self.live_write_timeout = after.max(Duration::from_millis(10));
+        self
+    }
+
+    /// Looks up the secrets that webhooks name by `${NAME}` here, and not in the environment.
+    #[must_use]
+    pub fn webhook_secrets(
+        mut self,
+        lookup: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
+        self.secrets = Secrets(Some(Arc::new(lookup)));
         self
     }
 

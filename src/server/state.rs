@@ -59,11 +59,6 @@ impl Shared {
         }
     }
 
-    /// Begins what the server does by itself.
-    pub(super) fn start(&self) {
-        self.webhooks.start(&self.store);
-    }
-
     /// Whether the server stops: nothing new is to be begun.
     pub(super) fn is_stopping(&self) -> bool {
         *self.stopping.borrow()

@@ -33,6 +33,10 @@ pub(crate) struct Events {
     raw: Vec<u8>,
     /// What is decoded and not parsed.
     text: Vec<u8>,
+    /// Up to where there is no end of a message in it.
+    searched: usize,
+    /// How much is read at once.
+    portion: usize,
     pub(crate) status: u16,
     pub(crate) head: String,
     /// Whether the answer ended as it is to end, and not the connection.
@@ -60,13 +64,15 @@ pub(crate) async fn open_with(
     let mut socket = within(socket.connect(address)).await.unwrap();
     let last = last.map_or(String::new(), |id| format!("Last-Event-ID: {id}\r\n"));
     let request = format!(
-        "GET /api/v1/topics/{path} HTTP/1.1\r\nHost: here\r\nAccept: text/event-stream\r\n{last}\r\n"
+        "GET /api/v1/topics/{path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: text/event-stream\r\n{last}\r\n"
     );
     socket.write_all(request.as_bytes()).await.unwrap();
     let mut events = Events {
         socket,
         raw: Vec::new(),
         text: Vec::new(),
+        searched: 0,
+        portion: buffer.map_or(65_536, |bytes| bytes as usize),
         status: 0,
         head: String::new(),
         ended_well: false,
@@ -97,7 +103,7 @@ impl Events {
 
     /// Reads what there is; false at the end of the connection.
     async fn fill(&mut self) -> bool {
-        let mut buffer = [0; 4096];
+        let mut buffer = vec![0; self.portion];
         match self.socket.read(&mut buffer).await {
             Ok(0) | Err(_) => false,
             Ok(read) => {
@@ -109,7 +115,9 @@ impl Events {
 
     /// Decodes one chunk; false where it is not here in full.
     fn decode(&mut self) -> bool {
-        let Some(at) = find(&self.raw, b"\r\n") else {
+        // The size of a chunk has a few digits.
+        let head = &self.raw[..self.raw.len().min(32)];
+        let Some(at) = find(head, b"\r\n") else {
             return false;
         };
         let size = std::str::from_utf8(&self.raw[..at]).unwrap();
@@ -127,13 +135,16 @@ impl Events {
     /// The next message, heartbeats and all; none at the end.
     pub(crate) async fn raw_message(&mut self) -> Option<Message> {
         loop {
-            if let Some(at) = find(&self.text, b"\n\n") {
+            let found = find(&self.text[self.searched..], b"\n\n");
+            if let Some(at) = found.map(|at| at + self.searched) {
+                self.searched = 0;
                 let text = String::from_utf8(self.text[..at].to_vec()).unwrap();
                 self.text.drain(..at + 2);
                 let message = parse(&text);
                 self.last_id = message.id.or(self.last_id);
                 return Some(message);
             }
+            self.searched = self.text.len().saturating_sub(1);
             if self.ended_well || (!self.decode() && !within(self.fill()).await) {
                 return None;
             }
@@ -218,5 +229,13 @@ fn parse(text: &str) -> Message {
 }
 
 fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
-    bytes.windows(what.len()).position(|window| window == what)
+    // Quick also where nothing is optimized.
+    let mut from = 0;
+    loop {
+        let at = from + bytes[from..].iter().position(|byte| *byte == what[0])?;
+        if bytes[at..].starts_with(what) {
+            return Some(at);
+        }
+        from = at + 1;
+    }
 }

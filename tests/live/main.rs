@@ -2,5 +2,7 @@
 //! HTTP on the loopback address.
 
 mod client;
+mod groups;
 mod subscribers;
+mod webhooks;
 mod world;

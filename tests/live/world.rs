@@ -26,6 +26,7 @@ pub(crate) fn config() -> ServerConfig {
     ServerConfig::new()
         .listen(SocketAddr::from(([127, 0, 0, 1], 0)))
         .allow_private_webhooks(true)
+        .webhook_secrets(|name| (name == "HOOK_SECRET").then(|| SECRET.to_owned()))
 }
 
 /// A store in memory.
@@ -100,3 +101,47 @@ pub(crate) async fn append(
     let append = Append::new(events).stream(stream);
     store.append_events("orders", append).await.unwrap()
 }
+
+impl World {
+    /// Sends a request with a JSON body, where there is one, and gives the status and the JSON answer.
+    pub(crate) async fn call(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<serde_json::Value>,
+    ) -> (u16, serde_json::Value) {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+        let url = format!("http://{}/api/v1/{path}", self.address);
+        let mut request = reqwest::Client::new().request(method, url);
+        if let Some(body) = body {
+            let body = body.to_string();
+            request = request
+                .header("content-type", "application/json")
+                .body(body);
+        }
+        let answer = within(request.send()).await.unwrap();
+        let status = answer.status().as_u16();
+        let text = within(answer.text()).await.unwrap();
+        assert!(!text.contains(SECRET), "an answer has the secret: {text}");
+        let json = serde_json::from_str(&text).unwrap_or(serde_json::Value::Null);
+        (status, json)
+    }
+
+    /// The same, where it is to succeed.
+    pub(crate) async fn ok(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<serde_json::Value>,
+    ) -> serde_json::Value {
+        let (status, answer) = self.call(method, path, body).await;
+        assert!(
+            (200..300).contains(&status),
+            "{method} {path}: {status} {answer}"
+        );
+        answer
+    }
+}
+
+/// What webhooks are signed with. It is to be in no answer.
+pub(crate) const SECRET: &str = "canary-0b5e";

@@ -101,7 +101,7 @@ impl Client {
         let from = || query.subscribe(query.after);
         let (hub, live) = app.live.join(&app.store, &topic, from).await?;
         let now = Instant::now();
-        let heartbeat = app.config.live_heartbeat;
+        let (heartbeat, write_timeout) = (app.config.live_heartbeat, app.config.live_write_timeout);
         let position = live.position();
         let follower = app.metrics.follows("live", "", &topic, position.get());
         let mut client = Self {
@@ -119,8 +119,8 @@ impl Client {
             flight: Arc::default(),
             watch: Watch {
                 heartbeat,
-                write_timeout: app.config.live_write_timeout,
-                due: now + heartbeat.min(LOOK),
+                write_timeout,
+                due: now + looks(heartbeat, write_timeout),
                 last_sent: now,
                 written: (0, now),
             },
@@ -358,6 +358,11 @@ impl Client {
             (self.watch.last_sent + self.watch.heartbeat).clamp(now + looks / 4, now + looks);
         Ok(())
     }
+}
+
+/// How often it is looked.
+fn looks(heartbeat: Duration, write_timeout: Duration) -> Duration {
+    LOOK.min(heartbeat).min(write_timeout / 2)
 }
 
 fn stuck() -> io::Error {

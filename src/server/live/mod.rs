@@ -16,8 +16,8 @@ mod ring;
 use axum::{
     Router,
     body::Body,
-    extract::{Path, RawQuery, State},
-    http::{HeaderMap, HeaderValue, header},
+    extract::State,
+    http::{HeaderMap, HeaderValue, Uri, header},
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -26,6 +26,7 @@ use futures_util::stream;
 use self::{client::Client, query::LiveQuery};
 use super::{
     access::{Action, Caller},
+    groups::Captured,
     problem::Problem,
     state::App,
 };
@@ -37,31 +38,43 @@ pub(super) fn routes() -> Router<App> {
     Router::new()
         .route("/topics/{topic}/live", get(of_topic))
         .route("/topics/{topic}/streams/{stream}/live", get(of_stream))
+        // The default stream, whose id is empty.
+        .route("/topics/{topic}/streams//live", get(of_default))
 }
 
 async fn of_topic(
     State(app): State<App>,
     caller: Caller,
-    Path(topic): Path<String>,
-    RawQuery(query): RawQuery,
+    Captured(topic): Captured<String>,
+    uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     caller.may(Action::Read, &topic)?;
-    let query = LiveQuery::new(query.as_deref(), &headers)?;
+    let query = LiveQuery::new(&uri, &headers, None)?;
     live(&app, caller, topic, query).await
 }
 
 async fn of_stream(
     State(app): State<App>,
     caller: Caller,
-    Path((topic, stream)): Path<(String, String)>,
-    RawQuery(query): RawQuery,
+    Captured((topic, stream)): Captured<(String, String)>,
+    uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     caller.may(Action::Read, &topic)?;
-    let mut query = LiveQuery::new(query.as_deref(), &headers)?;
-    query.of_stream(&stream)?;
+    let query = LiveQuery::new(&uri, &headers, Some(stream))?;
     live(&app, caller, topic, query).await
+}
+
+async fn of_default(
+    state: State<App>,
+    caller: Caller,
+    Captured(topic): Captured<String>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let names = Captured((topic, String::new()));
+    of_stream(state, caller, names, uri, headers).await
 }
 
 async fn live(

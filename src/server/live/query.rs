@@ -1,12 +1,11 @@
 //! What a live subscriber asks for: from where on, and which events.
 
-use axum::http::HeaderMap;
-use percent_encoding::percent_decode_str;
+use axum::http::{HeaderMap, Uri};
 
-use crate::{EventFilter, Position, StreamId, Subscribe, Timestamp, server::problem::Problem};
-
-/// The parameters that are known.
-const KNOWN: &str = "after, type, tag, stream, streamPrefix, since, until";
+use crate::{
+    EventFilter, Position, StreamId, Subscribe,
+    server::{api::query::Query, problem::Problem},
+};
 
 /// What a live subscriber asks for.
 #[derive(Clone, Debug)]
@@ -20,56 +19,34 @@ pub(super) struct LiveQuery {
 impl LiveQuery {
     /// Reads the query, and `Last-Event-ID`, which wins: a client that comes back has the address that
     /// it began with.
-    pub(super) fn new(query: Option<&str>, headers: &HeaderMap) -> Result<Self, Problem> {
-        let mut found = Self {
-            after: Some(Position::START),
-            stream: None,
-            filter: EventFilter::all(),
-        };
-        for (name, value) in pairs(query.unwrap_or_default())? {
-            found.set(&name, value)?;
+    pub(super) fn new(
+        uri: &Uri,
+        headers: &HeaderMap,
+        stream: Option<String>,
+    ) -> Result<Self, Problem> {
+        if let Some(stream) = &stream {
+            StreamId::new(stream)?;
         }
+        let mut query = Query::of(uri)?;
+        let mut after = match query.one("after")?.as_deref() {
+            None => Some(Position::START),
+            Some("now") => None,
+            Some(text) => Some(position("after", text)?),
+        };
+        let filter = query.filter(stream.is_none())?;
+        query.finish()?;
         if let Some(id) = headers.get("last-event-id") {
             match id.to_str().map(str::trim) {
                 Ok("") => {}
-                Ok(id) => found.after = Some(position("Last-Event-ID", id)?),
+                Ok(id) => after = Some(position("Last-Event-ID", id)?),
                 Err(_) => return Err(Problem::bad_request("`Last-Event-ID` is not text")),
             }
         }
-        Ok(found)
-    }
-
-    fn set(&mut self, name: &str, value: String) -> Result<(), Problem> {
-        let filter = std::mem::take(&mut self.filter);
-        self.filter = match name {
-            "after" => {
-                self.after = if value == "now" {
-                    None
-                } else {
-                    Some(position(name, &value)?)
-                };
-                filter
-            }
-            "type" => filter.types([value]),
-            "tag" => filter.tags([value]),
-            "stream" => filter.streams([value]),
-            "streamPrefix" => filter.stream_prefix(value),
-            "since" => filter.recorded_since(moment(name, &value)?),
-            "until" => filter.recorded_until(moment(name, &value)?),
-            _ => {
-                return Err(Problem::bad_request(format!(
-                    "the parameter {name:?} is not known here; there are {KNOWN}"
-                )));
-            }
-        };
-        Ok(())
-    }
-
-    /// Only events of this stream.
-    pub(super) fn of_stream(&mut self, stream: &str) -> Result<(), Problem> {
-        let stream = StreamId::new(stream)?;
-        self.stream = Some(stream.as_str().to_owned());
-        Ok(())
+        Ok(Self {
+            after,
+            stream,
+            filter,
+        })
     }
 
     /// Whether all events are asked for.
@@ -88,37 +65,10 @@ impl LiveQuery {
     }
 }
 
-fn pairs(query: &str) -> Result<Vec<(String, String)>, Problem> {
-    let parts = query.split('&').filter(|part| !part.is_empty());
-    let pair = |part: &str| {
-        let (name, value) = part.split_once('=').unwrap_or((part, ""));
-        Ok((decoded(name)?, decoded(value)?))
-    };
-    parts.map(pair).collect()
-}
-
-fn decoded(text: &str) -> Result<String, Problem> {
-    let spaced = text.replace('+', " ");
-    let decoded = percent_decode_str(&spaced).decode_utf8();
-    decoded.map(Into::into).map_err(|_| {
-        Problem::bad_request(format!(
-            "{text:?} in the query is not UTF-8 once it is decoded"
-        ))
-    })
-}
-
 fn position(name: &str, value: &str) -> Result<Position, Problem> {
     value.parse().map(Position::new).map_err(|_| {
         Problem::bad_request(format!(
             "`{name}` is a position (a number from 0 on), not {value:?}"
-        ))
-    })
-}
-
-fn moment(name: &str, value: &str) -> Result<Timestamp, Problem> {
-    value.parse().map_err(|_| {
-        Problem::bad_request(format!(
-            "`{name}` is a moment such as 2026-11-21T14:20:00Z, not {value:?}"
         ))
     })
 }
@@ -132,7 +82,8 @@ mod tests {
         if let Some(last) = last {
             headers.insert("last-event-id", last.parse().unwrap());
         }
-        LiveQuery::new(Some(text), &headers)
+        let uri = format!("/live?{text}").parse().unwrap();
+        LiveQuery::new(&uri, &headers, None)
     }
 
     #[test]

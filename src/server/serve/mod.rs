@@ -26,6 +26,7 @@ use super::{
     ServerConfig,
     access::Access,
     state::{App, Shared},
+    webhooks::Webhooks,
 };
 use crate::EventStore;
 
@@ -107,7 +108,7 @@ impl Server {
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> io::Result<()> {
         let app = self.app;
-        app.start();
+        Webhooks::start(&app);
         let mut background = JoinSet::new();
         background.spawn(keep_up(Arc::clone(&app), self.tls.clone(), self.reload));
         let served = Arc::new(Served::new(Arc::clone(&app), self.tls));

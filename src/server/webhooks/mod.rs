@@ -1,27 +1,230 @@
-//! Events sent to registered callbacks.
+//! Webhooks: events sent to registered callbacks.
+//!
+//! A webhook is a consumer group of its own with one partition, of which one event at a time is in hand:
+//! so its events are sent in order, at least once, by one server at a time, and it has tries, pauses, a
+//! place for what is parked, and a position that survives. What it is like is kept as events beside its
+//! topic.
 
-use axum::Router;
+mod configure;
+mod definition;
+mod sender;
+mod signature;
+mod state;
+mod target;
+mod worker;
 
-use super::{ServerConfig, state::App};
-use crate::EventStore;
+use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
-/// The webhooks that this server serves.
-#[derive(Debug)]
-pub(super) struct Webhooks {}
+use axum::{
+    Router,
+    routing::{get, post},
+};
+use parking_lot::Mutex;
+use tokio::{sync::watch, task::JoinHandle};
 
-impl Webhooks {
-    pub(super) const fn new(_config: &ServerConfig) -> Self {
-        Self {}
-    }
+use self::{
+    definition::Definition,
+    sender::Sender,
+    worker::{Report, Worker},
+};
+use super::{
+    ServerConfig,
+    groups::{Newest, Stored, settings_of},
+    problem::Problem,
+    state::App,
+};
+use crate::{EventStore, Version};
 
-    /// Begins to send.
-    pub(super) fn start(&self, _store: &EventStore) {}
-
-    /// Sends no more.
-    pub(super) async fn stop(&self) {}
-}
+/// How often it is looked whether another server has registered webhooks.
+const LOOK: Duration = Duration::from_secs(10);
 
 /// The routes.
 pub(super) fn routes() -> Router<App> {
+    let one = get(state::get)
+        .put(configure::register)
+        .delete(configure::forget);
     Router::new()
+        .route("/webhooks", get(state::list))
+        .route("/webhooks/{name}", one)
+        .route("/webhooks/{name}/pause", post(configure::pause))
+        .route("/webhooks/{name}/resume", post(configure::resume))
+        .route("/webhooks/{name}/parked", get(state::parked))
+        .route("/webhooks/{name}/replay", post(state::replay))
+}
+
+/// The webhooks that this server serves.
+pub(super) struct Webhooks {
+    settings: Newest,
+    sender: Result<Arc<Sender>, String>,
+    /// Guards the table only.
+    known: Mutex<HashMap<String, Known>>,
+    /// Turns true when no more is to be sent.
+    stopping: watch::Sender<bool>,
+    looking: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// A webhook, and who sends its events.
+struct Known {
+    definition: Definition,
+    version: Version,
+    report: Arc<Mutex<Report>>,
+    stop: watch::Sender<bool>,
+    working: JoinHandle<()>,
+}
+
+/// A webhook as it is shown.
+#[derive(Clone, Debug)]
+struct Shown {
+    definition: Definition,
+    version: Version,
+    report: Report,
+}
+
+impl fmt::Debug for Webhooks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Webhooks").finish_non_exhaustive()
+    }
+}
+
+impl Webhooks {
+    pub(super) fn new(config: &ServerConfig) -> Self {
+        Self {
+            settings: Newest::of(&[super::groups::WEBHOOK_CONFIGURED, super::groups::FORGOTTEN]),
+            sender: Sender::new(config).map(Arc::new),
+            known: Mutex::default(),
+            stopping: watch::Sender::new(false),
+            looking: Mutex::default(),
+        }
+    }
+
+    /// Begins to send, and to look for what others register.
+    pub(super) fn start(app: &App) {
+        let looks = Arc::clone(app);
+        let looking = tokio::spawn(async move {
+            let webhooks = &looks.webhooks;
+            let mut stopping = looks.stopping.subscribe();
+            loop {
+                if let Err(error) = webhooks.look(&looks.store).await {
+                    tracing::warn!(%error, "webhooks could not be looked up; tried again");
+                }
+                tokio::select! {
+                    _ = stopping.wait_for(|stopping| *stopping) => return,
+                    () = tokio::time::sleep(LOOK) => {}
+                }
+            }
+        });
+        *app.webhooks.looking.lock() = Some(looking);
+    }
+
+    /// Sends no more.
+    pub(super) async fn stop(&self) {
+        self.stopping.send_replace(true);
+        let looking = self.looking.lock().take();
+        if let Some(looking) = looking {
+            drop(looking.await);
+        }
+        let known = std::mem::take(&mut *self.known.lock());
+        for one in known.values() {
+            one.stop.send_replace(true);
+        }
+        for (_, one) in known {
+            drop(one.working.await);
+        }
+    }
+
+    /// Sees to it that what is registered is sent, and nothing else.
+    async fn look(&self, store: &EventStore) -> crate::Result<()> {
+        let mut first = Ok(());
+        let mut registered = HashMap::new();
+        let mut unknown = Vec::new();
+        for info in store.list_topics().await? {
+            let Some(topic) = info.name.as_str().strip_suffix(".consumers") else {
+                continue;
+            };
+            match settings_of::<Definition>(&self.settings, store, topic, "webhook").await {
+                Ok(found) => registered.extend(found),
+                Err(error) => {
+                    unknown.push(topic.to_owned());
+                    first = first.and(Err(error));
+                }
+            }
+        }
+        self.reconcile(store, registered, &unknown);
+        first
+    }
+
+    fn reconcile(
+        &self,
+        store: &EventStore,
+        registered: HashMap<String, Stored<Definition>>,
+        unknown: &[String],
+    ) {
+        if *self.stopping.borrow() {
+            return;
+        }
+        let mut known = self.known.lock();
+        known.retain(|name, one| {
+            // Where it cannot be looked, all stays as it is.
+            let stays = match registered.get(name) {
+                Some(now) => now.version == one.version && now.value.topic == one.definition.topic,
+                None => unknown.contains(&one.definition.topic),
+            };
+            if !stays {
+                one.stop.send_replace(true);
+            }
+            stays
+        });
+        for (name, Stored { value, version }) in registered {
+            if known.contains_key(&name) {
+                continue;
+            }
+            let report = Arc::<Mutex<Report>>::default();
+            let stop = watch::Sender::new(false);
+            let worker = Worker {
+                store: store.clone(),
+                name: name.clone(),
+                definition: value.clone(),
+                sender: self.sender.clone(),
+                report: Arc::clone(&report),
+                stop: stop.subscribe(),
+            };
+            let working = tokio::spawn(worker.run());
+            let one = Known {
+                definition: value,
+                version,
+                report,
+                stop,
+                working,
+            };
+            known.insert(name, one);
+        }
+    }
+
+    /// All webhooks, by name.
+    async fn all(&self, store: &EventStore) -> Result<Vec<(String, Shown)>, Problem> {
+        self.look(store).await?;
+        let known = self.known.lock();
+        let mut all: Vec<_> = known
+            .iter()
+            .map(|(name, one)| (name.clone(), one.shown()))
+            .collect();
+        all.sort_by(|(one, _), (other, _)| one.cmp(other));
+        Ok(all)
+    }
+
+    /// The webhook of a name, if there is one.
+    async fn one(&self, store: &EventStore, name: &str) -> Result<Option<Shown>, Problem> {
+        self.look(store).await?;
+        Ok(self.known.lock().get(name).map(Known::shown))
+    }
+}
+
+impl Known {
+    fn shown(&self) -> Shown {
+        Shown {
+            definition: self.definition.clone(),
+            version: self.version,
+            report: self.report.lock().clone(),
+        }
+    }
 }
