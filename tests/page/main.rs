@@ -12,7 +12,11 @@ use std::{
     process::Stdio,
 };
 
-use annals::server::{ServerConfig, hash_password, new_token};
+use annals::{
+    Append, Consume, NewEvent,
+    server::{ServerConfig, hash_password, new_token},
+};
+use futures_util::TryStreamExt;
 use http::Site;
 use reqwest::{StatusCode, header};
 use tokio::{process::Command, sync::Semaphore};
@@ -33,6 +37,23 @@ async fn streams_and_events_are_found_by_filters_pages_and_links() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_live_tail_shows_what_others_append() {
     run("live", Site::new().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn consumers_are_seen_with_their_lag() {
+    let site = Site::new().await;
+    site.memory_topic("orders").await;
+    site.memory_topic("quiet").await;
+    let event = || NewEvent::json("OrderPlaced", &1).unwrap();
+    let append = Append::new(std::iter::repeat_with(event).take(5));
+    site.store.append_events("orders", append).await.unwrap();
+    let consume = Consume::named("billing");
+    let mut consumer = site.store.consume("orders", consume).await.unwrap();
+    for _ in 0..3 {
+        consumer.try_next().await.unwrap().unwrap();
+    }
+    consumer.commit().await.unwrap();
+    run("consumers", site).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
