@@ -50,6 +50,31 @@ pub(crate) async fn select(path: &str, events: u64) -> Result<()> {
 
 /// A topic of many events in streams of 100, beside an empty one.
 pub(crate) async fn big(path: &str, events: u64, ids: Ids, time: Duration) -> Result<()> {
+    fill(path, events, ids).await?;
+    for _ in 0..3 {
+        again("open", path)?;
+    }
+    appends(path, events, ids, time).await?;
+    streams(path, events).await?;
+    // Without its index files, a topic is indexed anew.
+    for file in walk(Path::new(path))? {
+        if file.extension().is_some_and(|extension| extension == "idx") {
+            std::fs::remove_file(file)?;
+        }
+    }
+    again("open", path)
+}
+
+/// Appends to a topic that is kept, beside an empty one.
+pub(crate) async fn kept(path: &str, events: u64, ids: Ids, time: Duration) -> Result<()> {
+    if !Path::new(path).exists() {
+        fill(path, events, ids).await?;
+    }
+    appends(path, events, ids, time).await
+}
+
+/// A topic with so many events.
+async fn fill(path: &str, events: u64, ids: Ids) -> Result<()> {
     let store = Arc::new(Annals::files(path, 1, &[]).await?);
     let target: Arc<dyn Target> = Arc::<Annals>::clone(&store);
     // A stream is written in ten batches of ten, far from each other.
@@ -66,18 +91,7 @@ pub(crate) async fn big(path: &str, events: u64, ids: Ids, time: Duration) -> Re
             "index_bytes_per_event": index as f64 / events as f64,
         }),
     );
-    for _ in 0..3 {
-        again("open", path)?;
-    }
-    appends(path, events, ids, time).await?;
-    streams(path, events).await?;
-    // Without its index files, a topic is indexed anew.
-    for file in walk(Path::new(path))? {
-        if file.extension().is_some_and(|extension| extension == "idx") {
-            std::fs::remove_file(file)?;
-        }
-    }
-    again("open", path)
+    Ok(())
 }
 
 /// Single streams, warm and cold.

@@ -104,6 +104,10 @@ enum Work {
         /// How the ids of the events that are there were made
         #[arg(long, value_enum, default_value_t)]
         ids: Ids,
+        /// Only the appends, to a topic that is kept here for builds to be compared, and filled
+        /// if it is not there
+        #[arg(long)]
+        kept: Option<String>,
     },
     /// Opening a topic after a crash, one large segment in which nothing is sealed
     Crash {
@@ -211,7 +215,16 @@ async fn main() -> Result<()> {
             store.close().await
         }
         Work::Select { events } => big::select(path, events).await,
-        Work::Big { events, ids } => big::big(path, events, ids, time).await,
+        Work::Big {
+            events,
+            ids,
+            kept: None,
+        } => big::big(path, events, ids, time).await,
+        Work::Big {
+            events,
+            ids,
+            kept: Some(kept),
+        } => big::kept(&kept, events, ids, time).await,
         Work::Crash { events } => big::crash(path, events).await,
         #[cfg(feature = "postgres")]
         Work::Postgres => postgres::append(time).await,

@@ -22,7 +22,7 @@ use super::{
 };
 
 /// How long a store may take for all that is asked of it.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(600);
 /// How many violations are told.
 const TOLD: usize = 8;
 
@@ -218,7 +218,12 @@ pub(crate) fn examine(cases: &[Case], seed: u64, directory: &Path, all: bool) ->
                     if found.violations > 0 && !all {
                         next.store(cases.len(), Ordering::Relaxed);
                     }
-                    tally.lock().expect("no thread panics").add(found);
+                    let mut tally = tally.lock().expect("no thread panics");
+                    tally.add(found);
+                    // A full run takes hours.
+                    if tally.cases % 50 == 0 {
+                        println!("{tally}, of {} sequences so far", cases.len());
+                    }
                 }
             });
         }
