@@ -1,11 +1,15 @@
 //! Stores that were written by released versions are still read, and go on.
 //!
-//! `tests/fixtures/VERSION` has a store that was closed and one whose process ended while it wrote,
+//! `tests/fixtures/VERSION` has a store that was closed, one whose process ended while it wrote, and one
+//! whose machine did, so that a part of it is in its journal only,
 //! and beside each what it contains. They are never written again: a fixture that has to be changed
 //! for a test to pass is a format that was broken. A new version of the format gets a directory of
 //! its own, which `ANNALS_WRITE_FIXTURES=v2 cargo test --test old_files write` makes.
 
 #![cfg(feature = "file")]
+
+#[path = "journal/loss.rs"]
+mod loss;
 
 use std::{
     fs,
@@ -29,19 +33,6 @@ async fn open(directory: &Path, write: bool) -> Result<EventStore> {
     let config = EventStoreConfig::new(ConfigurationStream::file(path.clone()))
         .resolver(move |name| (name == "STORE").then(|| path.clone()));
     EventStore::open(if write { config } else { config.read_only() }).await
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let to = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy(&entry.path(), &to);
-        } else {
-            fs::copy(entry.path(), to).unwrap();
-        }
-    }
 }
 
 fn files_of(directory: &Path, ending: &str) -> Vec<PathBuf> {
@@ -165,7 +156,7 @@ async fn check(version: &str, name: &str, without_indexes: bool) {
     let expected = fs::read(fixture.join(format!("{name}.json"))).unwrap();
     let expected: Value = serde_json::from_slice(&expected).unwrap();
     let directory = tempfile::tempdir().unwrap();
-    copy(&fixture.join(name), directory.path());
+    loss::copy(&fixture.join(name), directory.path());
     let indexes = files_of(directory.path(), "idx");
     assert!(indexes.len() > 1, "there are segments with index files");
     if without_indexes {
@@ -221,7 +212,7 @@ async fn index_files_that_are_made_anew_are_those_that_were_there() {
     for name in STORES {
         let fixture = fixtures().join("v1").join(name);
         let directory = tempfile::tempdir().unwrap();
-        copy(&fixture, directory.path());
+        loss::copy(&fixture, directory.path());
         for path in files_of(directory.path(), "idx") {
             fs::remove_file(path).unwrap();
         }
@@ -233,6 +224,27 @@ async fn index_files_that_are_made_anew_are_those_that_were_there() {
             paths.map(|path| fs::read(path).unwrap()).collect()
         };
         assert!(bytes(directory.path()) == bytes(&fixture), "{name}");
+    }
+}
+
+/// What only the journal has is written to the segments again.
+#[tokio::test]
+async fn journals_of_every_version_are_replayed() {
+    for version in versions() {
+        let fixture = fixtures().join(version);
+        let expected = fs::read(fixture.join("journaled.json")).unwrap();
+        let expected: Value = serde_json::from_slice(&expected).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        loss::copy(&fixture.join("journaled"), directory.path());
+        assert!(
+            open(directory.path(), false).await.is_err(),
+            "there is something to replay"
+        );
+        for write in [true, false] {
+            let store = open(directory.path(), write).await.unwrap();
+            assert_eq!(contents(&store).await, expected);
+            store.close().await.unwrap();
+        }
     }
 }
 
@@ -287,16 +299,50 @@ async fn write_store(directory: &Path, crash: bool) -> Value {
     contents
 }
 
+/// A store that was left while its topics shared their syncs, after a power cut.
+async fn write_journaled(directory: &Path, fixture: &Path) -> Value {
+    let store = open(directory, true).await.unwrap();
+    let topics: Vec<_> = (0..4).map(|nth| format!("shared-{nth}")).collect();
+    for topic in &topics {
+        let topic = TopicConfig::file(topic, "${STORE}");
+        store.create_topic(topic).await.unwrap();
+    }
+    for round in 0..6 {
+        let appends = topics.iter().map(|topic| {
+            let append = Append::new([event(round)]).stream("order-1");
+            store.append_events(topic, append)
+        });
+        for receipt in futures_util::future::join_all(appends).await {
+            receipt.unwrap();
+        }
+    }
+    let contents = contents(&store).await;
+    fs::create_dir_all(fixture).unwrap();
+    loss::copy(directory, fixture);
+    assert!(loss::lose_journaled(fixture, false) > 6);
+    contents
+}
+
 /// Writes the fixtures of a version; does nothing when it is run as one test among the others.
 #[tokio::test]
 async fn write_fixtures() {
     let Ok(version) = std::env::var("ANNALS_WRITE_FIXTURES") else {
         return;
     };
+    // What is there already is never written again.
+    let fixture = fixtures().join(&version).join("journaled");
+    if !fixture.exists() {
+        let directory = tempfile::tempdir().unwrap();
+        let expected = write_journaled(directory.path(), &fixture).await;
+        let text = serde_json::to_string(&expected).unwrap();
+        fs::write(fixture.with_extension("json"), text).unwrap();
+    }
     for name in STORES {
         let directory = tempfile::tempdir().unwrap();
         let fixture = fixtures().join(&version).join(name);
-        assert!(!fixture.exists(), "fixtures are never written again");
+        if fixture.exists() {
+            continue;
+        }
         let expected = write_store(directory.path(), name == "crashed").await;
         if name == "crashed" {
             // Index files are written beside the appends; the last segment of a topic has none.
@@ -305,7 +351,8 @@ async fn write_fixtures() {
                 std::thread::sleep(std::time::Duration::from_millis(10));
             }
         }
-        copy(directory.path(), &fixture);
+        fs::create_dir_all(&fixture).unwrap();
+        loss::copy(directory.path(), &fixture);
         if name == "crashed" {
             // The process ended in the middle of a write: half of a frame follows the last one.
             let last = files_of(&fixture, "log").pop().unwrap();
