@@ -8,6 +8,7 @@ use std::{
 };
 
 use annals::{EventFilter, Read};
+use clap::Args;
 use serde_json::{Value, json};
 
 use super::{
@@ -48,8 +49,29 @@ pub(crate) async fn select(path: &str, events: u64) -> Result<()> {
     target.close().await
 }
 
+/// A topic of many events.
+#[derive(Debug, Args)]
+pub(crate) struct Big {
+    #[arg(long, default_value_t = 10_000_000)]
+    events: u64,
+    /// How the ids of the events that are there were made
+    #[arg(long, value_enum, default_value_t)]
+    ids: Ids,
+    /// Only the appends, to a topic that is kept here for builds to be compared, and filled if it
+    /// is not there
+    #[arg(long)]
+    kept: Option<String>,
+}
+
 /// A topic of many events in streams of 100, beside an empty one.
-pub(crate) async fn big(path: &str, events: u64, ids: Ids, time: Duration) -> Result<()> {
+pub(crate) async fn big(path: &str, work: &Big, time: Duration) -> Result<()> {
+    let (events, ids) = (work.events, work.ids);
+    if let Some(kept) = &work.kept {
+        if !Path::new(kept).exists() {
+            fill(kept, events, ids).await?;
+        }
+        return appends(kept, events, ids, time).await;
+    }
     fill(path, events, ids).await?;
     for _ in 0..3 {
         again("open", path)?;
@@ -63,14 +85,6 @@ pub(crate) async fn big(path: &str, events: u64, ids: Ids, time: Duration) -> Re
         }
     }
     again("open", path)
-}
-
-/// Appends to a topic that is kept, beside an empty one.
-pub(crate) async fn kept(path: &str, events: u64, ids: Ids, time: Duration) -> Result<()> {
-    if !Path::new(path).exists() {
-        fill(path, events, ids).await?;
-    }
-    appends(path, events, ids, time).await
 }
 
 /// A topic with so many events.

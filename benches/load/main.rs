@@ -98,17 +98,7 @@ enum Work {
         events: u64,
     },
     /// A topic of many events: open, memory, single streams, appends beside an empty topic
-    Big {
-        #[arg(long, default_value_t = 10_000_000)]
-        events: u64,
-        /// How the ids of the events that are there were made
-        #[arg(long, value_enum, default_value_t)]
-        ids: Ids,
-        /// Only the appends, to a topic that is kept here for builds to be compared, and filled
-        /// if it is not there
-        #[arg(long)]
-        kept: Option<String>,
-    },
+    Big(big::Big),
     /// Opening a topic after a crash, one large segment in which nothing is sealed
     Crash {
         #[arg(long, default_value_t = 2_000_000)]
@@ -215,16 +205,7 @@ async fn main() -> Result<()> {
             store.close().await
         }
         Work::Select { events } => big::select(path, events).await,
-        Work::Big {
-            events,
-            ids,
-            kept: None,
-        } => big::big(path, events, ids, time).await,
-        Work::Big {
-            events,
-            ids,
-            kept: Some(kept),
-        } => big::kept(&kept, events, ids, time).await,
+        Work::Big(work) => big::big(path, &work, time).await,
         Work::Crash { events } => big::crash(path, events).await,
         #[cfg(feature = "postgres")]
         Work::Postgres => postgres::append(time).await,

@@ -4,16 +4,12 @@ use std::collections::HashMap;
 
 use crate::models::{Error, Position, RecordedEvent, Result, StreamId, Timestamp, Version};
 
-use super::{
-    AppendBatch,
-    parts::{Part, Parts},
-    record::RecordView,
-};
+use super::{AppendBatch, LogView, record::RecordView};
 
 /// The records of a batch that is to be written, and the version of its own stream after it, which
 /// is at `before` now.
 pub(crate) fn records<'a>(
-    topic: &Parts<'_, impl Part>,
+    topic: &impl LogView,
     batch: &'a AppendBatch,
     before: Version,
     recorded_at: Timestamp,
@@ -29,10 +25,7 @@ pub(crate) fn records<'a>(
         } else {
             let version = match others.get(&event.stream) {
                 Some(version) => version.next(),
-                None => topic
-                    .stream_state(event.stream.as_str().as_bytes())?
-                    .version
-                    .next(),
+                None => topic.stream(&event.stream)?.version.next(),
             };
             others.insert(&event.stream, version);
             version

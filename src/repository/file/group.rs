@@ -17,6 +17,7 @@ use super::{
     options::SyncMode,
     part::{FilePart, PartIndex},
     seal_segment::{self, End},
+    search::Search,
     segment::Segment,
     stage::{Durable, Outcome, Staged},
     writer::{Request, Writer},
@@ -48,6 +49,8 @@ pub(super) struct Core {
     pub(super) sync_pending: bool,
     /// The storage was removed.
     pub(super) removed: bool,
+    /// Where ids and streams are looked for.
+    pub(super) search: Search,
     /// Kept from one group to the next, so that it need not grow anew.
     pub(super) buffer: Vec<u8>,
 }
@@ -116,6 +119,8 @@ impl Core {
             },
         };
         let published = log.published.borrow().clone();
+        self.search.look(writer, log, &published, group.len());
+        self.search.fetch(&group);
         for request in group {
             let reply = self.stage_request(log, &published, &mut staged, request, refused.as_ref());
             if let Some(reply) = reply {

@@ -35,6 +35,7 @@ mod part;
 mod recovery;
 mod repository;
 mod seal_segment;
+mod search;
 mod segment;
 mod shared;
 mod stage;

@@ -21,6 +21,7 @@ use super::{
     log::{Log, Published, Role, Standing},
     options::FileOptions,
     recovery::{Opening, Recovered},
+    search::Search,
     shared::Shared,
     writer::Writer,
 };
@@ -193,6 +194,7 @@ impl Shared {
             end: found.end,
             sync_pending: false,
             removed: false,
+            search: Search::default(),
             buffer: Vec::new(),
         };
         Ok(Writer::new(core, Arc::clone(&self.committer), options))

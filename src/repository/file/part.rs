@@ -93,6 +93,11 @@ impl FilePart {
         }
     }
 
+    /// Whether its index is in a file.
+    pub(super) const fn is_stored(&self) -> bool {
+        matches!(self.index, PartIndex::Stored(_))
+    }
+
     /// Whether its index file was found damaged.
     pub(super) fn is_damaged(&self) -> bool {
         matches!(&self.index, PartIndex::Stored(index) if index.is_damaged())

@@ -10,14 +10,15 @@ use super::{
     frame::{FrameHeader, FrameKind, MAX_RECORD, write_frame},
     group::Core,
     log::{Log, Published},
-    part::{PartIndex, PartView},
+    part::PartIndex,
+    search::Asked,
     writer::Request,
 };
 use crate::{
-    models::{AppendReceipt, Error, Position, RecordedEvent, Result, Timestamp},
+    models::{AppendReceipt, Error, Position, RecordedEvent, Result, StreamState, Timestamp},
     repository::{
         AppendBatch, Verdict, decide,
-        parts::Parts,
+        parts::Probe,
         record::RecordView,
         sequence::{importable, records},
     },
@@ -158,22 +159,16 @@ impl Core {
         batch: &AppendBatch,
         now: Timestamp,
     ) -> Result<AppendReceipt> {
-        let views = self.views(log, published, &staged.bytes);
-        let parts = Parts {
-            topic: &log.topic,
-            parts: &views,
-            head: staged.head,
-            sealed: staged.sealed,
-        };
-        let before = match self.ask(log, published, &parts, batch)? {
+        let topic = self.asked(log, published, staged);
+        let before = match self.ask(log, published, &topic, batch)? {
             Verdict::Duplicate(receipt) => return Ok(receipt),
-            Verdict::Write(stream) => stream.version,
+            Verdict::Write(stream) => stream,
         };
         let now = now.max(staged.last_time);
-        let (records, version) = records(&parts, batch, before, now)?;
-        drop(views);
+        let (records, version) = records(&topic, batch, before.version, now)?;
         let first = staged.head.next();
-        self.stage(log, published, staged, &records)?;
+        let known = (batch.stream.as_str().as_bytes(), before);
+        self.stage(log, published, staged, (&records, Some(known)))?;
         Ok(AppendReceipt::new(first, staged.head, version))
     }
 
@@ -182,10 +177,10 @@ impl Core {
         &self,
         log: &Log,
         published: &Published,
-        parts: &Parts<'_, PartView<'_>>,
+        topic: &Asked<'_>,
         batch: &AppendBatch,
     ) -> Result<Verdict> {
-        let verdict = decide(parts, batch);
+        let verdict = decide(topic, batch);
         if verdict.is_err() && published.parts.iter().any(|part| part.is_damaged()) {
             // The next group sees the new index; this append has to be sent again.
             log.heal()?;
@@ -207,7 +202,7 @@ impl Core {
     ) -> Result<Position> {
         for events in importable(events, staged.head)?.chunks(IMPORT_FRAME) {
             let records: Vec<_> = events.iter().map(RecordView::of_recorded).collect();
-            self.stage(log, published, staged, &records)?;
+            self.stage(log, published, staged, (&records, None))?;
         }
         Ok(staged.head)
     }
@@ -239,16 +234,16 @@ impl Core {
         staged.head
     }
 
-    /// Adds the records of one append to the group and to the index. Readers do not see them
-    /// before the head says so.
+    /// Adds the records of one append to the group and to the index, with the state of a stream
+    /// before them, if that is known. Readers do not see them before the head says so.
     fn stage(
         &self,
         log: &Log,
         published: &Published,
         staged: &mut Staged,
-        records: &[RecordView<'_>],
+        (records, known): (&[RecordView<'_>], Option<(&[u8], StreamState)>),
     ) -> Result<()> {
-        let Some((part, earlier)) = published.parts.split_last() else {
+        let Some(part) = published.parts.last() else {
             return Ok(());
         };
         let PartIndex::Live(live) = &part.index else {
@@ -267,42 +262,48 @@ impl Core {
                 offsets.push((self.end + at as u64) as u32);
             },
         );
-        let views: Vec<_> = earlier.iter().map(|part| log.view(part)).collect();
-        let before = Parts {
-            topic: &log.topic,
-            parts: &views,
-            head: Position::MAX,
-            sealed: false,
+        let topic = self.asked(log, published, staged);
+        // Asked where the last part, which is locked, has nothing of the stream.
+        let before = |stream: &[u8]| match known {
+            Some((known, state)) if known == stream => Ok(state),
+            _ => topic.stream_before_last(&Probe::new(stream)),
         };
         let mut live = live.write();
-        for (record, offset) in records.iter().zip(offsets) {
-            if let Err(error) = live
-                .index
-                .push(record, || before.stream_state(record.stream))
-            {
-                // All of the append, or nothing.
-                live.truncate(staged.head);
-                staged.bytes.truncate(start);
-                return Err(error);
-            }
-            live.offsets.push(offset);
-            staged.last_time = staged.last_time.max(record.recorded_at);
+        let added = records
+            .iter()
+            .zip(offsets)
+            .try_for_each(|(record, offset)| {
+                live.index.push(record, || before(record.stream))?;
+                live.offsets.push(offset);
+                Ok(())
+            });
+        if let Err(error) = added {
+            // All of the append, or nothing.
+            live.truncate(staged.head);
+            staged.bytes.truncate(start);
+            return Err(error);
         }
+        let times = records.iter().map(|record| record.recorded_at);
+        staged.last_time = times.fold(staged.last_time, Timestamp::max);
         staged.head = staged.head.forward(records.len() as u64);
         Ok(())
     }
 
-    fn views<'a>(
-        &self,
+    /// The topic as the next append of the group finds it.
+    fn asked<'a>(
+        &'a self,
         log: &'a Log,
         published: &'a Published,
-        unwritten: &'a [u8],
-    ) -> Vec<PartView<'a>> {
-        let mut views: Vec<_> = published.parts.iter().map(|part| log.view(part)).collect();
-        if let Some(last) = views.last_mut() {
-            last.unwritten = Some((self.end, unwritten));
+        staged: &'a Staged,
+    ) -> Asked<'a> {
+        Asked {
+            log,
+            parts: &published.parts,
+            search: &self.search,
+            head: staged.head,
+            sealed: staged.sealed,
+            unwritten: (self.end, &staged.bytes),
         }
-        views
     }
 }
 

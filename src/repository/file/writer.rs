@@ -9,6 +9,7 @@ use std::{collections::VecDeque, io, sync::Arc};
 
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use uuid::Uuid;
 
 use super::{
     committer::Committer,
@@ -87,6 +88,15 @@ impl Request {
             self,
             Self::Append { .. } | Self::Import { .. } | Self::Seal { .. }
         )
+    }
+
+    /// The ids of the events that are to be appended.
+    pub(super) fn ids(&self) -> impl Iterator<Item = Uuid> {
+        let events = match self {
+            Self::Append { batch, .. } => batch.events.as_slice(),
+            _ => &[],
+        };
+        events.iter().map(|event| event.id)
     }
 
     fn bytes(&self) -> usize {

@@ -193,7 +193,7 @@ impl Header {
 /// The hashes of one topic's index files. They are keyed with the storage's id, so that nobody who
 /// chooses names and ids without knowing it can make them collide.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Hashes(SipHasher13);
+pub(in super::super) struct Hashes(SipHasher13);
 
 impl Hashes {
     pub(super) fn new(storage: StorageId) -> Self {
@@ -231,12 +231,15 @@ pub(super) const fn slots(count: u64) -> u64 {
 
 /// How many lines of 512 bits a filter for `count` values has: 12 bits for each, by which about
 /// one absent value in two hundred is not ruled out.
-pub(super) const fn filter_lines(count: u64) -> u64 {
+pub(in super::super) const fn filter_lines(count: u64) -> u64 {
     (count * 12).div_ceil(FILTER_LINE as u64 * 8) + 1
 }
 
 /// The line of a filter, and the bits within it, that belong to a hash.
-pub(super) fn filter_bits(hash: u64, lines: u64) -> (u64, impl Iterator<Item = (usize, u8)>) {
+pub(in super::super) fn filter_bits(
+    hash: u64,
+    lines: u64,
+) -> (u64, impl Iterator<Item = (usize, u8)>) {
     let mixed = hash.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32);
     let bits = (0..6).map(move |nth| {
         let bit = (mixed >> (nth * 9)) & 511;

@@ -9,7 +9,9 @@
 mod filter;
 mod format;
 mod read;
+mod summed;
 mod write;
 
+pub(super) use format::{Hashes, filter_bits, filter_lines};
 pub(super) use read::IndexFile;
 pub(super) use write::{Source, write};

@@ -33,11 +33,11 @@ use crate::{
 #[derive(Debug)]
 pub(in super::super) struct IndexFile {
     path: PathBuf,
-    number: u64,
-    header: Header,
+    pub(super) number: u64,
+    pub(super) header: Header,
     /// The checksum of each block.
     checksums: Vec<u8>,
-    hashes: Hashes,
+    pub(super) hashes: Hashes,
     files: Arc<Files>,
     /// Set once a block was found damaged: the file has to be made anew.
     damaged: AtomicBool,
@@ -362,7 +362,7 @@ impl IndexFile {
         Ok(())
     }
 
-    fn place(&self, section: Section) -> Place {
+    pub(super) fn place(&self, section: Section) -> Place {
         self.header
             .sections
             .get(section as usize)
@@ -389,7 +389,7 @@ impl IndexFile {
         Ok(())
     }
 
-    fn length(&self, section: Section) -> u64 {
+    pub(super) fn length(&self, section: Section) -> u64 {
         self.place(section).bytes
     }
 
@@ -398,7 +398,7 @@ impl IndexFile {
     }
 
     /// Bytes of a section, from the cache or from the file.
-    fn bytes(&self, section: Section, at: u64, length: usize) -> Result<Bytes> {
+    pub(super) fn bytes(&self, section: Section, at: u64, length: usize) -> Result<Bytes> {
         let place = self.place(section);
         if at.saturating_add(length as u64) > place.bytes {
             return Err(self.damage(0, "the index file names something outside of it"));
@@ -424,7 +424,7 @@ impl IndexFile {
             .get_or_insert_with(&(self.number, number), || self.read_block(number))
     }
 
-    fn read_block(&self, number: u32) -> Result<Bytes> {
+    pub(super) fn read_block(&self, number: u32) -> Result<Bytes> {
         let at = BLOCK as u64 * (1 + u64::from(number));
         let file = self.files.open(self.number, &self.path)?;
         let bytes = disk::read_at(&file, at, BLOCK)
