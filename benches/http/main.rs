@@ -30,6 +30,7 @@ mod measure;
 #[path = "../load/raw.rs"]
 mod raw;
 mod server;
+mod subscribers;
 #[path = "../load/target.rs"]
 #[allow(
     dead_code,
@@ -94,6 +95,14 @@ enum Work {
         #[arg(long, default_value_t = 3)]
         rounds: usize,
     },
+    /// Live subscribers of one topic, while events are appended at a steady rate
+    Subscribers {
+        #[arg(long, default_value_t = 1000)]
+        subscribers: usize,
+        /// Events a second
+        #[arg(long, default_value_t = 500)]
+        rate: u64,
+    },
     /// Resident memory of a server that has nothing to do
     Idle,
 }
@@ -123,6 +132,9 @@ async fn main() -> Result<()> {
         }
         Work::Read { events, rounds } => reads(path, events, rounds).await,
         Work::Ready { events, rounds } => ready(path, events, rounds).await,
+        Work::Subscribers { subscribers, rate } => {
+            subscribers::run(path, subscribers, rate, time).await
+        }
         Work::Idle => {
             Annals::files(path, 1, &[]).await?.close().await?;
             let server = Server::start(path)?;
