@@ -21,6 +21,7 @@ const PARTS: &[&str] = &[
     include_str!("events.json"),
     include_str!("streams.json"),
     include_str!("sync.json"),
+    include_str!("live.json"),
 ];
 
 /// `GET /openapi.json`.
