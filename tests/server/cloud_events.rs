@@ -38,6 +38,7 @@ fn event(id: &str, more: Value) -> Value {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one table of cases")]
 async fn a_structured_cloud_event_comes_back_as_it_was() {
     let site = site().await;
     let events = [
@@ -183,6 +184,7 @@ async fn streams_and_tags_are_extensions_and_events_can_be_passed_on() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one table of cases")]
 async fn binary_mode_has_the_attributes_in_headers() {
     let site = site().await;
     let binary = |headers: &[(&str, &str)], body: &'static [u8]| {

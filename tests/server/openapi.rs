@@ -39,8 +39,13 @@ fn routes() -> Routes {
             for route in source.split(".route(").skip(1) {
                 let (_, rest) = route.split_once('"').unwrap();
                 let (path, rest) = rest.split_once('"').unwrap();
-                let end = rest.find(|c| matches!(c, ';' | '}')).unwrap_or(rest.len());
-                let handlers = &rest[..end];
+                let end = rest.find([';', '}']).unwrap_or(rest.len());
+                let named = rest[..end].trim_matches([',', ' ', ')', '\n']);
+                // The handlers of a path can have a name.
+                let handlers = match source.split_once(&format!("let {named} = ")) {
+                    Some((_, named)) => format!(" {}", named.split(';').next().unwrap()),
+                    None => rest[..end].to_owned(),
+                };
                 let has = |method: &&str| {
                     let called = [format!(" {method}("), format!(".{method}(")];
                     called.iter().any(|call| handlers.contains(call))
@@ -117,6 +122,7 @@ async fn the_examples_of_the_description_are_accepted() {
                     let topic = format!("t{tried}");
                     site.topic(&topic).await;
                     let path = path.replace("{topic}", &topic).replace("{stream}", "s");
+                    let path = path.replace("{group}", "g");
                     let body = match example {
                         Value::String(text) => text.clone(),
                         other => other.to_string(),
