@@ -114,8 +114,10 @@ async fn the_examples_of_the_description_are_accepted() {
                 if let Some(more) = content["examples"].as_object() {
                     examples.extend(more.values().map(|example| &example["value"]));
                 }
+                // Tokens of deliveries and public addresses are nothing that can be shown beforehand.
+                let shown = !path.contains("/groups/") && !path.contains("/webhooks/");
                 assert!(
-                    !examples.is_empty(),
+                    !examples.is_empty() || !shown,
                     "{method} {path} {kind} has no example"
                 );
                 for example in examples {
