@@ -7,4 +7,18 @@ mod http;
 mod servers;
 
 mod append;
+mod cloud_events;
+mod connections;
+mod errors;
+mod exact;
+mod lines;
+mod moves;
+mod openapi;
+mod outage;
+mod read;
+mod streams;
+mod sync;
 mod topics;
+
+#[global_allocator]
+static MEMORY: peak_alloc::PeakAlloc = peak_alloc::PeakAlloc;

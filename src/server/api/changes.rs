@@ -37,7 +37,7 @@ pub(super) async fn changes(
         Some(token) => token.parse()?,
     };
     let limit = query.limit(USUAL_LIMIT, MOST_EVENTS)?;
-    let filter = query.filter(true)?;
+    let filter = query.criteria(true)?;
     query.finish()?;
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let changes = app
@@ -45,6 +45,7 @@ pub(super) async fn changes(
         .changes_of(&names.topic, filter, since, limit)
         .await?;
     let mut body = b"{\"events\":[".to_vec();
+    app.metrics.read(changes.events.len() as u64);
     for (event, nth) in changes.events.into_iter().zip(0..) {
         if nth > 0 {
             body.push(b',');

@@ -207,9 +207,13 @@ async fn accepted(app: &App, topic: &str, moving: &Arc<Moving>) -> Result<Respon
 }
 
 impl Moves {
+    /// Notes a move, unless there is one that goes on: then this is about to be refused.
     fn note(&self, topic: &str, moving: &Arc<Moving>) {
         let mut topics = self.topics.lock();
-        topics.insert(topic.to_owned(), Arc::clone(moving));
+        let goes_on = topics.get(topic).is_some_and(|noted| noted.goes_on());
+        if !goes_on {
+            topics.insert(topic.to_owned(), Arc::clone(moving));
+        }
     }
 
     /// Forgets the moves of a topic that is gone.

@@ -102,9 +102,9 @@ impl<'a> Query<'a> {
         Ok(self.parsed(name, "`true` or `false`")?.unwrap_or(false))
     }
 
-    /// The filter of a read: `type`, `tag`, `stream`, `streamPrefix`, `since`, `until`. Streams only
-    /// where not one of them is read.
-    pub(in crate::server) fn filter(&mut self, streams: bool) -> Result<EventFilter, Problem> {
+    /// What events are: `type`, `tag`, `stream`, `streamPrefix`. Streams only where not one of them is
+    /// read.
+    pub(in crate::server) fn criteria(&mut self, streams: bool) -> Result<EventFilter, Problem> {
         let mut filter = EventFilter::all()
             .types(self.all("type"))
             .tags(self.all("tag"));
@@ -114,6 +114,12 @@ impl<'a> Query<'a> {
                 filter = filter.stream_prefix(prefix);
             }
         }
+        Ok(filter)
+    }
+
+    /// The filter of a read: [`Self::criteria`], `since` and `until`.
+    pub(in crate::server) fn filter(&mut self, streams: bool) -> Result<EventFilter, Problem> {
+        let mut filter = self.criteria(streams)?;
         let moment = "a moment (RFC 3339)";
         if let Some(since) = self.parsed::<Timestamp>("since", moment)? {
             filter = filter.recorded_since(since);

@@ -52,9 +52,13 @@ pub(super) async fn read(
     request: Request,
 ) -> Result<Response, Problem> {
     caller.may(Action::Read, &names.topic)?;
-    let wanted = Wanted::of(names, request.uri())?;
     let accept = Accept::of(request.headers())?;
     let format = accept.one_of(&[Format::Json, Format::Lines, Format::CloudEvents])?;
+    let most = match format {
+        Format::Lines => u64::MAX,
+        _ => MOST_EVENTS,
+    };
+    let wanted = Wanted::of(names, request.uri(), most)?;
     if format == Format::Lines {
         return lines::stream(&app, caller, &wanted).await;
     }
@@ -64,12 +68,12 @@ pub(super) async fn read(
 }
 
 impl Wanted {
-    fn of(names: Names, uri: &Uri) -> Result<Self, Problem> {
+    fn of(names: Names, uri: &Uri, most: u64) -> Result<Self, Problem> {
         let mut query = Query::of(uri)?;
         let limit = match query.number("limit")? {
-            Some(limit) if !(1..=MOST_EVENTS).contains(&limit) => {
+            Some(limit) if !(1..=most).contains(&limit) => {
                 return Err(Problem::bad_request(format!(
-                    "the query parameter `limit` is from 1 to {MOST_EVENTS}, and not {limit}"
+                    "the query parameter `limit` is from 1 to {most}, and not {limit}"
                 )));
             }
             limit => limit,

@@ -21,6 +21,9 @@ const PARTS: &[&str] = &[
     include_str!("events.json"),
     include_str!("streams.json"),
     include_str!("sync.json"),
+    include_str!("live.json"),
+    include_str!("groups.json"),
+    include_str!("webhooks.json"),
 ];
 
 /// `GET /openapi.json`.
