@@ -2,7 +2,9 @@
 //! published, subscribers that poll, and what has to hold whatever is done.
 
 mod clients;
+mod pausing;
 mod polling;
 mod properties;
+mod races;
 mod server;
 mod table;
