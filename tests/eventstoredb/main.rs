@@ -2,6 +2,7 @@
 //! published, subscribers that poll, and what has to hold whatever is done.
 
 mod clients;
+mod control;
 mod pausing;
 mod polling;
 mod properties;
