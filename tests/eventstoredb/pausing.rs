@@ -193,14 +193,15 @@ impl EventRepository for Pausing {
         self.inner.prepare(placement).await
     }
     fn read(&self, placement: &Placement, plan: ReadPlan) -> BoxStream<'static, Result<Page>> {
-        let pages = self.inner.read(placement, plan);
-        match self.pauses.take(&Step::Read(placement.topic.to_string())) {
-            Some(pause) => stream::once(pause.pass())
-                .flat_map(|()| stream::empty())
-                .chain(pages)
-                .boxed(),
-            None => pages,
-        }
+        let Some(pause) = self.pauses.take(&Step::Read(placement.topic.to_string())) else {
+            return self.inner.read(placement, plan);
+        };
+        let (inner, placement) = (Arc::clone(&self.inner), placement.clone());
+        let reading = async move {
+            pause.pass().await;
+            inner.read(&placement, plan)
+        };
+        stream::once(reading).flatten().boxed()
     }
     async fn state(&self, placement: &Placement, stream: Option<&StreamId>) -> Result<TopicState> {
         self.inner.state(placement, stream).await
