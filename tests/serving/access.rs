@@ -265,6 +265,72 @@ async fn what_is_no_credential_is_refused_whatever_it_looks_like() {
     world.stop().await;
 }
 
+/// The access file of one caller that may read these topics.
+fn reads(pattern: &str, sha256: &str) -> String {
+    format!(
+        "[[caller]]\nname = \"one\"\ntokens = [\"{sha256}\"]\n\
+         allow = [{{ topics = [\"{pattern}\"], actions = [\"read\"] }}]\n"
+    )
+}
+
+#[tokio::test]
+async fn a_token_is_compared_as_a_whole() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("access.toml");
+    let token = new_token().unwrap();
+    let other = |at: usize| {
+        let mut digits = token.sha256.clone();
+        let digit = if digits[at..].starts_with('0') {
+            "1"
+        } else {
+            "0"
+        };
+        digits.replace_range(at..=at, digit);
+        digits
+    };
+    for (sha256, expected) in [
+        (token.sha256.clone(), 200),
+        (other(0), 401),
+        (other(31), 401),
+        (other(63), 401),
+    ] {
+        let world = World::new(controlled(&path, &reads("*", &sha256))).await;
+        let bearer = read(&world, "orders").bearer_auth(&token.token);
+        assert_eq!(status(bearer).await, expected, "{sha256}");
+        let basic = read(&world, "orders").basic_auth("one", Some(&token.token));
+        assert_eq!(status(basic).await, expected, "{sha256}");
+        world.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_pattern_is_of_whole_names() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("access.toml");
+    let token = new_token().unwrap();
+    let names = ["orders-eu", "orders2", "my-orders"];
+    for (pattern, allowed) in [
+        ("orders-*", &["orders-eu"][..]),
+        ("orders", &["orders"]),
+        ("orders*", &["orders", "orders-eu", "orders2"]),
+        ("*-orders", &["my-orders"]),
+        ("orders?", &["orders2"]),
+    ] {
+        let store = store().await;
+        for name in names {
+            store.create_topic(TopicConfig::memory(name)).await.unwrap();
+        }
+        let config = controlled(&path, &reads(pattern, &token.sha256));
+        let world = World::over(store, config).await;
+        for name in ["orders"].into_iter().chain(names) {
+            let asked = read(&world, name).bearer_auth(&token.token);
+            let expected = if allowed.contains(&name) { 200 } else { 403 };
+            assert_eq!(status(asked).await, expected, "{pattern} {name}");
+        }
+        world.stop().await;
+    }
+}
+
 #[tokio::test]
 async fn wrong_passwords_and_unknown_names_are_refused_alike_and_bounded() {
     let directory = tempfile::tempdir().unwrap();
@@ -369,6 +435,43 @@ async fn a_live_stream_ends_when_its_caller_may_not_read_any_more() {
     world.reload.now();
     // Whatever is still sent, it comes to an end.
     within(async { while let Ok(Some(_)) = stream.chunk().await {} }).await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_long_answer_is_broken_off_when_its_caller_may_not_read_any_more() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("access.toml");
+    let world = world(&path).await;
+    // More than is on its way while nobody takes it.
+    let event = json!({ "type": "A", "data": "x".repeat(500_000) });
+    for _ in 0..40 {
+        let request = append(&world, "orders").json(&event);
+        assert_eq!(status(by(request, As::Admin)).await, 201);
+    }
+    let lines = read(&world, "orders").header("accept", "application/x-ndjson");
+    let mut answer = send(by(lines, As::Reader)).await;
+    assert_eq!(answer.status().as_u16(), 200);
+    assert!(within(answer.chunk()).await.unwrap().is_some());
+    fs::write(&path, "").unwrap();
+    world.reload.now();
+    within(async {
+        while status(by(read(&world, "orders"), As::Reader)).await != 401 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let broken = within(async {
+        loop {
+            match answer.chunk().await {
+                Ok(Some(_)) => {}
+                Ok(None) => return false,
+                Err(_) => return true,
+            }
+        }
+    })
+    .await;
+    assert!(broken, "all of it was sent");
     world.stop().await;
 }
 

@@ -35,6 +35,32 @@ async fn names_that_lead_to_this_machine_by_rebinding_are_not_answered() {
 }
 
 #[tokio::test]
+async fn names_are_looked_at_also_where_none_is_allowed_by_the_configuration() {
+    let world = World::new(config()).await;
+    for host in ["localhost", "127.0.0.1", "[::1]"] {
+        let asked = world.get("/health/ready").header("host", host);
+        assert_eq!(status(asked).await, 204, "{host}");
+    }
+    for host in ["evil.example", "events.example.com", "192.168.0.1"] {
+        let asked = world.get("/health/ready").header("host", host);
+        let (code, kind) = problem(send(asked).await).await;
+        assert_eq!((code, kind.as_str()), (421, "unknown-host"), "{host}");
+        let written = world.append().header("host", host);
+        assert_eq!(status(written).await, 421, "{host}");
+    }
+    assert_eq!(
+        world
+            .store
+            .get_latest_version("orders")
+            .await
+            .unwrap()
+            .get(),
+        0
+    );
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn pages_of_other_origins_may_not_write_and_read_no_answer() {
     let world = World::new(config()).await;
     let here = format!("http://{}", world.address);

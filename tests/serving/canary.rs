@@ -3,8 +3,11 @@
 use std::fs;
 
 use annals::server::{hash_password, new_token};
+use axum::{Router, http::HeaderMap};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use reqwest::{Client, Method};
 use serde_json::json;
+use tokio::{net::TcpListener, sync::mpsc};
 
 use crate::world::{Program, command, within};
 
@@ -84,19 +87,12 @@ fn of_events() -> Vec<Asked> {
 }
 
 fn of_the_server() -> Vec<Asked> {
-    let webhook = json!({ "name": "hook", "topic": "orders", "url": "http://127.0.0.1:1/hook",
-        "secret": OF_WEBHOOK });
+    // A secret where the name of one belongs.
+    let webhook =
+        json!({ "topic": "orders", "url": "http://127.0.0.1:1/hook", "secret": OF_WEBHOOK });
     vec![
-        (Method::POST, "/api/v1/webhooks", webhook.clone()),
-        (
-            Method::POST,
-            "/api/v1/topics/orders/webhooks",
-            webhook.clone(),
-        ),
-        (Method::PUT, "/api/v1/webhooks/hook", webhook),
+        (Method::PUT, "/api/v1/webhooks/plain", webhook),
         (Method::GET, "/api/v1/webhooks", json!(null)),
-        (Method::GET, "/api/v1/webhooks/hook", json!(null)),
-        (Method::GET, "/api/v1/topics/orders/webhooks", json!(null)),
         (Method::GET, "/api/v1/health", json!(null)),
         (Method::GET, "/metrics", json!(null)),
         (Method::GET, "/health/ready", json!(null)),
@@ -112,6 +108,13 @@ fn rules(hash: &str, sha256: &str) -> String {
         "[[caller]]\nname = \"admin\"\npassword = \"{hash}\"\ntokens = [\"{sha256}\"]\n\
          allow = [{{ topics = [\"*\"], actions = [\"read\", \"append\", \"configure\", \"admin\"] }}]\n"
     )
+}
+
+fn is_nowhere(secret: &str, answers: &str, log: &str) {
+    for (place, text) in [("an answer", answers), ("the log", log)] {
+        let line = text.lines().find(|line| line.contains(secret));
+        assert_eq!(line, None, "{secret} is in {place}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -167,6 +170,7 @@ async fn no_secret_is_in_any_answer_or_in_the_log() {
     let (_, log) = program.stop();
     // The test would prove nothing if nothing had been done or logged.
     assert!(answers.contains("200 OK") && answers.contains("401") && log.contains("request"));
+    let basic = |password: &str| STANDARD.encode(format!("admin:{password}"));
     let secrets = [
         OF_CONNECTION,
         OF_PASSWORD,
@@ -175,13 +179,77 @@ async fn no_secret_is_in_any_answer_or_in_the_log() {
         &token.token,
         &token.sha256,
         &hash,
+        &basic(OF_PASSWORD),
+        &basic(OF_GUESS),
+        &basic(&token.token),
     ];
     for secret in secrets {
-        for (place, text) in [("an answer", &answers), ("the log", &log)] {
-            let line = text.lines().find(|line| line.contains(secret));
-            assert_eq!(line, None, "{secret} is in {place}");
-        }
+        is_nowhere(secret, &answers, &log);
     }
+    let line = log.lines().find(|line| line.contains(OF_PAYLOAD));
+    assert_eq!(line, None, "a payload is in the log");
+}
+
+/// Where deliveries go, and their signatures.
+async fn receiver() -> (String, mpsc::UnboundedReceiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/hook", listener.local_addr().unwrap());
+    let (sender, signatures) = mpsc::unbounded_channel();
+    let router = Router::new().fallback(async move |headers: HeaderMap| {
+        let signature = headers["annals-signature"].to_str().unwrap();
+        sender.send(signature.to_owned()).unwrap();
+    });
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    (url, signatures)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_secret_that_a_webhook_signs_with_is_in_no_answer_and_not_in_the_log() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = command(&["--listen", "127.0.0.1:0", "--log", "trace", "--data"]);
+    command
+        .arg(directory.path())
+        .arg("--allow-private-webhooks");
+    let program = Program::start(command.env("CANARY", OF_WEBHOOK));
+    let client = Client::new();
+    let mut answers = String::new();
+    let mut hear = async |method: Method, path: &str, body: serde_json::Value| {
+        let url = format!("{}/api/v1/{path}", program.url);
+        let mut request = client.request(method, url);
+        if !body.is_null() {
+            request = request.json(&body);
+        }
+        let answer = within(request.send()).await.unwrap();
+        assert!(answer.status().is_success(), "{path}: {answer:?}");
+        answers.push_str(&format!("{:?}\n", answer.headers()));
+        answers.push_str(&within(answer.text()).await.unwrap());
+        answers.push('\n');
+    };
+    let (url, mut signatures) = receiver().await;
+    let webhook = |url: &str| json!({ "topic": "orders", "url": url, "secret": "${CANARY}" });
+    let event = json!({ "type": "A", "data": { "secret": OF_PAYLOAD } });
+    let nothing = json!(null);
+    hear(Method::POST, "topics", json!({ "name": "orders" })).await;
+    hear(Method::PUT, "webhooks/heard", webhook(&url)).await;
+    // Nobody listens there.
+    hear(Method::PUT, "webhooks/lost", webhook("http://127.0.0.1:1/")).await;
+    hear(Method::POST, "topics/orders/events", event).await;
+    // It has signed with the secret, so it could have told it.
+    let signature = within(signatures.recv()).await.unwrap();
+    assert!(signature.contains(",v1="), "{signature}");
+    for path in [
+        "webhooks",
+        "webhooks/heard",
+        "webhooks/lost",
+        "webhooks/lost/parked",
+    ] {
+        hear(Method::GET, path, nothing.clone()).await;
+    }
+    hear(Method::POST, "webhooks/lost/pause", nothing.clone()).await;
+    hear(Method::DELETE, "webhooks/heard", nothing).await;
+    let (_, log) = program.stop();
+    assert!(answers.contains("\"signed\":true") && log.contains("request"));
+    is_nowhere(OF_WEBHOOK, &answers, &log);
     let line = log.lines().find(|line| line.contains(OF_PAYLOAD));
     assert_eq!(line, None, "a payload is in the log");
 }

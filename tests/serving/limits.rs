@@ -22,6 +22,8 @@ fn small() -> ServerLimits {
         headers: 20,
         header_timeout: SHORT,
         body_timeout: SHORT,
+        // What is cut off is not cut off for this.
+        keep_alive: Duration::from_secs(3_600),
         ..ServerLimits::default()
     }
 }
