@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use super::{
-    append, completions, export, failure::Failure, read, session::Session, streams, tail, topic,
-    types, verify,
+    append, backup, completions, doctor, export, failure::Failure, import, read, session::Session,
+    streams, tail, topic, types, verify,
 };
 
 /// An event store on the command line, and as a server.
@@ -52,8 +52,16 @@ pub(crate) enum Command {
     Types(types::Arguments),
     /// Write all events of a topic as lines that `import` reads.
     Export(export::Arguments),
+    /// Record exported events as they are: with positions, versions, ids and times.
+    Import(import::Arguments),
     /// Read and check everything that is stored for topics.
     Verify(verify::Arguments),
+    /// Tell how the store is: repositories, unused storage, unfinished moves.
+    Doctor(doctor::Arguments),
+    /// Write a backup of a whole store into a directory.
+    Backup(backup::create::Arguments),
+    /// Restore a backup into an empty store.
+    Restore(backup::restore::Arguments),
     /// Print a script that completes commands in a shell.
     Completions(completions::Arguments),
     /// Serve a store over HTTP.
@@ -85,7 +93,11 @@ impl Command {
             Self::Streams(arguments) => arguments.run(session).await,
             Self::Types(arguments) => arguments.run(session).await,
             Self::Export(arguments) => arguments.run(session).await,
+            Self::Import(arguments) => arguments.run(session).await,
             Self::Verify(arguments) => arguments.run(session).await,
+            Self::Doctor(arguments) => arguments.run(session).await,
+            Self::Backup(arguments) => arguments.run(session).await,
+            Self::Restore(arguments) => arguments.run(session).await,
             Self::Completions(arguments) => arguments.run(),
             #[cfg(feature = "server")]
             Self::Serve(_) => Err(Failure::other("the server is started elsewhere")),

@@ -1,12 +1,15 @@
 //! The program `annals`: an event store on the command line, and as a server.
 
 mod append;
+mod backup;
 mod command;
 mod common;
 mod completions;
+mod doctor;
 mod export;
 mod failure;
 mod filter;
+mod import;
 mod lines;
 mod place;
 mod progress;
