@@ -107,6 +107,8 @@ pub(crate) async fn import(
     lines: &mut Lines,
     bar: &ProgressBar,
 ) -> Result<Imported, Failure> {
+    // What was sent is waited for, so that it can be told what is recorded.
+    let _uncut = session.uncut().await;
     let mut done = Imported {
         head: store.get_latest_version(topic).await?.get(),
         ..Imported::default()

@@ -63,10 +63,9 @@ async fn run(program: Program) -> ExitCode {
     };
     let session = Session::new();
     let done = tokio::select! {
-        // A command that hears of the interruption itself has the first word.
         biased;
         done = command.run(&session) => done,
-        () = session.interrupted() => Err(Failure::interrupted()),
+        () = session.cut() => Err(Failure::interrupted()),
     };
     let closed = session.close().await;
     match done.and(closed) {
