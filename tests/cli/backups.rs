@@ -220,7 +220,7 @@ fn a_backup_that_is_damaged_or_not_whole_is_refused() {
     std::fs::write(&file, short).unwrap();
     restore("b").bad(6);
     std::fs::write(&file, &good[..good.len() - 20]).unwrap();
-    restore("c").bad(2);
+    restore("c").bad(6);
     std::fs::remove_file(&file).unwrap();
     restore("d").bad(6);
     assert!(!place.path("d").exists(), "nothing was made");

@@ -186,7 +186,7 @@ impl Arguments {
         let bar = progress::bytes(&self.common, &entry.name, Some(entry.bytes));
         let imported = import::import(session, store, &entry.name, &mut lines, &bar).await;
         bar.finish_and_clear();
-        imported.map_err(|failure| failure.context(&title))?;
+        imported.map_err(|failure| failure.in_a_backup().context(&title))?;
         self.compare(entry, store.read_events(&entry.name, Read::all()))
             .await?;
         if entry.deleted {
