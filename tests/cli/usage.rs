@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use crate::run::Place;
 
-/// All commands that take a topic, and some arguments that are enough for them.
+/// All commands that work on a store.
 const COMMANDS: [&str; 12] = [
     "topic", "append", "read", "tail", "streams", "types", "export", "import", "verify", "doctor",
     "backup", "restore",
@@ -18,7 +18,11 @@ fn every_command_has_help_with_examples() {
         assert!(help.contains(&format!("\n  {command} ")), "{help}");
         if command != "topic" {
             let help = place.good(&[command, "--help"]);
-            assert!(help.contains("Examples:\n  annals "), "{help}");
+            let examples = help
+                .split_once("Examples:\n")
+                .expect("there are examples")
+                .1;
+            assert!(examples.contains(&format!("annals {command}")), "{help}");
             assert!(help.contains("--json"), "{help}");
         }
     }
@@ -37,6 +41,12 @@ fn every_command_has_help_with_examples() {
         let help = place.good(&["topic", command, "--help"]);
         assert!(help.contains("Examples:\n  annals topic "), "{help}");
     }
+    // What is said in full where the arguments are is not hidden by something shorter.
+    assert!(
+        place
+            .good(&["append", "--help"])
+            .contains("A line that is wrong ends it")
+    );
     assert!(place.good(&["--version"]).starts_with("annals "));
 }
 

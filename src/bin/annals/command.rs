@@ -36,35 +36,22 @@ Exit codes:
   0 done   1 failed   2 wrong usage or input   3 not found   4 conflict with what is there
   5 unavailable, try again   6 damaged data   130 interrupted";
 
+/// Each is described where its arguments are.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Create, change, move, delete and list topics.
     Topic(topic::Arguments),
-    /// Append events, one a line, from standard input.
     Append(append::Arguments),
-    /// Read events.
     Read(read::Arguments),
-    /// Follow a topic: print new events as they are recorded.
     Tail(tail::Arguments),
-    /// List the streams of a topic.
     Streams(streams::Arguments),
-    /// Count the events of a topic by type.
     Types(types::Arguments),
-    /// Write all events of a topic as lines that `import` reads.
     Export(export::Arguments),
-    /// Record exported events as they are: with positions, versions, ids and times.
     Import(import::Arguments),
-    /// Read and check everything that is stored for topics.
     Verify(verify::Arguments),
-    /// Tell how the store is: repositories, unused storage, unfinished moves.
     Doctor(doctor::Arguments),
-    /// Write a backup of a whole store into a directory.
     Backup(backup::create::Arguments),
-    /// Restore a backup into an empty store.
     Restore(backup::restore::Arguments),
-    /// Print a script that completes commands in a shell.
     Completions(completions::Arguments),
-    /// Serve a store over HTTP.
     #[cfg(feature = "server")]
     Serve(super::serve::Arguments),
 }
