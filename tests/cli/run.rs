@@ -90,12 +90,6 @@ impl Place {
         arguments.push("--json");
         objects(&self.good(&arguments))
     }
-
-    pub(crate) fn write(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
-        let path = self.path(name);
-        std::fs::write(&path, text).unwrap();
-        path
-    }
 }
 
 impl From<Output> for Ran {
