@@ -7,14 +7,14 @@ use tracing::Instrument as _;
 use crate::{
     EventStoreConfig, EventStream,
     commands::{
-        append_events, cancel_move, create_topic, delete_stream, delete_topic, purge_topic,
-        remove_former, restore_stream, restore_topic, sweep, update_topic,
+        append_events, cancel_move, create_topic, delete_stream, delete_topic, import_events,
+        purge_topic, remove_former, restore_stream, restore_topic, sweep, update_topic,
     },
     context::Context,
     models::{
-        Append, AppendReceipt, Clock, EventFilter, HealthReport, MoveOptions, Placement, Position,
-        Read, RecordedEvent, Result, StoreId, StreamState, Subscribe, TopicConfig, TopicInfo,
-        TopicStatus,
+        Append, AppendReceipt, Clock, EventFilter, HealthReport, ImportReceipt, Limits,
+        MoveOptions, Placement, Position, Read, RecordedEvent, Result, StorageId, StoreId,
+        StreamState, Subscribe, TopicConfig, TopicInfo, TopicStatus,
     },
     open,
     queries::{
@@ -316,6 +316,56 @@ impl EventStore {
         Ok(receipt)
     }
 
+    /// Records events as they were recorded elsewhere: with their positions, versions, ids and times. So a
+    /// topic that was read from its first event on becomes the same topic in another store, also under
+    /// another name.
+    ///
+    /// The events follow one another. Those that the topic has already are skipped, so that an import can
+    /// be repeated, and gone on with, whatever has interrupted it. Others may append to the topic at the same time,
+    /// but then the import is refused from there on: it never puts an event behind one that it does not
+    /// have. Where it fails, or its future is dropped, some first events of it may be recorded; call it again.
+    ///
+    /// At most 10,000 events and 16 MiB at a time.
+    ///
+    /// ```
+    /// # use annals::{Append, ConfigurationStream, EventStore, EventStoreConfig, NewEvent, Read, TopicConfig};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> annals::Result<()> {
+    /// # let store = EventStore::open(EventStoreConfig::new(ConfigurationStream::memory())).await?;
+    /// # store.create_topic(TopicConfig::memory("orders")).await?;
+    /// # store.append_events("orders", NewEvent::json("OrderPlaced", &1)?).await?;
+    /// let events = store.get_events("orders", Read::all()).await?;
+    /// store.create_topic(TopicConfig::memory("copy")).await?;
+    /// let receipt = store.import_events("copy", events.clone()).await?;
+    /// assert_eq!(receipt.imported, 1);
+    /// assert_eq!(store.import_events("copy", events).await?.known, 1);
+    /// # store.close().await
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// - [`InvalidAppend`](crate::Error::InvalidAppend): positions, or versions of a stream, have gaps, or
+    ///   times run backwards, among the events or where they go on with the topic;
+    /// - [`IdempotencyConflict`](crate::Error::IdempotencyConflict): something else is recorded at the
+    ///   position of an event, or its id at another position;
+    /// - [`TooLarge`](crate::Error::TooLarge), [`TopicNotFound`](crate::Error::TopicNotFound),
+    ///   [`RepositoryUnavailable`](crate::Error::RepositoryUnavailable).
+    pub async fn import_events(
+        &self,
+        topic: &str,
+        events: impl IntoIterator<Item = RecordedEvent> + Send,
+    ) -> Result<ImportReceipt> {
+        // One more than there may be is enough to refuse them.
+        let events: Vec<_> = events
+            .into_iter()
+            .take(Limits::MAX_APPEND_EVENTS + 1)
+            .collect();
+        let span = tracing::debug_span!("import_events", topic, events = events.len());
+        import_events::import_events(&self.context, topic, events)
+            .instrument(span)
+            .await
+    }
+
     /// Reads events as a stream, in bounded memory. An error, such as
     /// [`TopicNotFound`](crate::Error::TopicNotFound), is an item of the stream, and its last.
     ///
@@ -340,6 +390,15 @@ impl EventStore {
     pub fn read_events(&self, topic: &str, read: Read) -> EventStream {
         let _span = tracing::debug_span!("read_events", topic).entered();
         read_events::read_events(&self.context, topic, read)
+    }
+
+    /// Reads the events of a deleted topic, which its storage names
+    /// ([`list_deleted_topics`](Self::list_deleted_topics) tells it): of several of one name each can be
+    /// read. What was purged is gone.
+    #[must_use = "a stream does nothing unless it is polled"]
+    pub fn read_deleted_topic(&self, storage: StorageId, read: Read) -> EventStream {
+        let _span = tracing::debug_span!("read_deleted_topic", %storage).entered();
+        read_events::read_deleted_topic(&self.context, storage, read)
     }
 
     /// Reads events at once: up to the limit of the read, or, where it has none, up to
@@ -508,6 +567,18 @@ impl EventStore {
     pub async fn sweep_older_than(&self, age: Duration) -> Result<Vec<StorageEntry>> {
         let span = tracing::debug_span!("sweep");
         sweep::sweep(&self.context, age).instrument(span).await
+    }
+
+    /// What [`sweep_older_than`](Self::sweep_older_than) would remove. It works in a store that is open to
+    /// be read only.
+    ///
+    /// # Errors
+    /// Where a repository that could be opened cannot be listed.
+    pub async fn unused_storage(&self, age: Duration) -> Result<Vec<StorageEntry>> {
+        let span = tracing::debug_span!("unused_storage");
+        sweep::unused_storage(&self.context, age)
+            .instrument(span)
+            .await
     }
 
     /// How the store and its repositories are. Never fails, and answers within some seconds.

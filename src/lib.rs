@@ -49,10 +49,10 @@ pub use group::{Delivery, Group, Member};
 pub use models::{
     Append, AppendReceipt, BoxError, Candidate, Changes, Checkpoint, Clock, Commit, ContentType,
     Direction, Error, EventFilter, EventType, ExpectedVersion, FilterItem, FormerStorage,
-    HealthReport, HealthStatus, Holder, Limits, MoveOptions, MovePhase, MoveProgress, NewEvent,
-    Options, Placement, Position, PushEvent, PushOutcome, Read, RecordedEvent, RepositoryHealth,
-    Result, STREAM_DELETED, STREAM_RESTORED, Signal, StorageId, StoreId, StreamId, StreamState,
-    Subscribe, SyncToken, SystemClock, Tags, Timestamp, TopicConfig, TopicInfo, TopicMove,
-    TopicName, TopicStatus, Version,
+    HealthReport, HealthStatus, Holder, ImportReceipt, Limits, MoveOptions, MovePhase,
+    MoveProgress, NewEvent, Options, Placement, Position, PushEvent, PushOutcome, Read,
+    RecordedEvent, RepositoryHealth, Result, STREAM_DELETED, STREAM_RESTORED, Signal, StorageId,
+    StoreId, StreamId, StreamState, Subscribe, SyncToken, SystemClock, Tags, Timestamp,
+    TopicConfig, TopicInfo, TopicMove, TopicName, TopicStatus, Version,
 };
 pub use subscription::{MergedSubscription, Signals, Subscription};

@@ -6,6 +6,7 @@ pub(crate) mod cancel_move;
 pub(crate) mod create_topic;
 pub(crate) mod delete_stream;
 pub(crate) mod delete_topic;
+pub(crate) mod import_events;
 pub(crate) mod purge_topic;
 pub(crate) mod remove_former;
 pub(crate) mod restore_stream;

@@ -8,10 +8,10 @@ use futures_util::{
 };
 
 use crate::{
-    context::{Context, Route},
+    context::{Context, Route, not_found},
     detached::detached,
     event_stream::EventStream,
-    models::{Error, Read, ReadParts, Result, StreamId, Version},
+    models::{Error, Read, ReadParts, Result, StorageId, StreamId, Version},
     repository::{Page, ReadPlan},
 };
 
@@ -19,6 +19,29 @@ pub(crate) fn read_events(context: &Arc<Context>, topic: &str, read: Read) -> Ev
     let (context, topic) = (Arc::clone(context), topic.to_owned());
     let opening = async move { open(&context, &topic, read).await };
     // Whoever has the stream may not poll it again for long, or ever.
+    let pages = detached(opening.boxed()).into_stream();
+    EventStream::new(pages.try_flatten().boxed())
+}
+
+/// Reads a deleted topic, by its storage.
+pub(crate) fn read_deleted_topic(
+    context: &Arc<Context>,
+    storage: StorageId,
+    read: Read,
+) -> EventStream {
+    let context = Arc::clone(context);
+    let opening = async move {
+        let _pass = context.enter()?;
+        let plan = plan(read)?;
+        let model = context.write_model.refresh().await?;
+        let mut topics = model.deleted_topics();
+        let topic = topics.find(|topic| topic.placement.storage == storage);
+        let placement = &topic
+            .ok_or_else(|| not_found(&storage.to_string()))?
+            .placement;
+        let repository = context.registry.get(placement).await?;
+        Ok(repository.read(placement, plan))
+    };
     let pages = detached(opening.boxed()).into_stream();
     EventStream::new(pages.try_flatten().boxed())
 }

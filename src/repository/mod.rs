@@ -20,6 +20,7 @@ mod decide;
 pub mod file;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+pub(crate) mod import;
 mod index;
 pub mod memory;
 mod paging;
@@ -125,10 +126,15 @@ pub trait EventRepository: fmt::Debug + Send + Sync + 'static {
 
     /// Records events as they are, with their positions, versions, ids and times: the way by which
     /// a topic moves in. The first has to be the next of the topic, and they are in order; those
-    /// at or below the head are skipped, so that an import can be repeated.
+    /// at or below the head are skipped, so that an import can be repeated. Events that are skipped
+    /// have to be the recorded ones, also where others append or import at the same time; the name of
+    /// their topic does not count.
     ///
     /// # Errors
-    /// [`InvalidAppend`](crate::Error::InvalidAppend) where there is a gap.
+    /// [`InvalidAppend`](crate::Error::InvalidAppend) where there is a gap;
+    /// [`IdempotencyConflict`](crate::Error::IdempotencyConflict) where something else is recorded at
+    /// the position of an event;
+    /// [`TopicSealed`](crate::Error::TopicSealed) where the placement is sealed.
     async fn import(&self, placement: &Placement, events: Vec<RecordedEvent>) -> Result<Position>;
 
     /// Reads and checks everything that is stored for the placement.

@@ -20,6 +20,8 @@ case_table! { Exact:
     deleted_streams_are_deleted_after_an_import,
     an_import_is_there_after_a_reopening,
     an_import_of_nothing_changes_nothing,
+    an_import_onto_other_events_is_refused,
+    a_sealed_topic_takes_no_import,
 }
 
 /// A topic of some age, and an empty one beside it, to which the clock has come much later.
@@ -178,4 +180,52 @@ async fn an_import_of_nothing_changes_nothing(scene: Scene) {
     let new = scene.other_topic("topic").await;
     assert_eq!(import(&new, &early).await, 2);
     assert_eq!(new.log().await, early, "times are imported as they are");
+}
+
+async fn an_import_onto_other_events_is_refused(scene: Scene) {
+    let (log, new) = old_and_new(scene).await;
+    // As if somebody had appended while the import was under way.
+    import(&new, &log[..3]).await;
+    new.write(Draft::to("other").event("Other")).await;
+    let found = new.log().await;
+    for events in [&log[..], &log[3..], &log[3..4]] {
+        let imported = new.repository.import(&new.placement, events.to_vec());
+        let error = imported.await.unwrap_err();
+        assert!(
+            matches!(error, Error::IdempotencyConflict { position, .. } if position.get() == 4),
+            "{error:?}"
+        );
+        assert_eq!(new.log().await, found, "a refused import wrote");
+    }
+    assert_eq!(import(&new, &log[..3]).await, 4);
+    let mut changed = log[..3].to_vec();
+    changed[1].version = changed[1].version.next();
+    let error = new
+        .repository
+        .import(&new.placement, changed)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, Error::IdempotencyConflict { position, .. } if position.get() == 2),
+        "{error:?}"
+    );
+}
+
+async fn a_sealed_topic_takes_no_import(scene: Scene) {
+    let (log, new) = old_and_new(scene).await;
+    import(&new, &log[..3]).await;
+    new.repository
+        .seal(&new.placement, Position::new(1))
+        .await
+        .unwrap();
+    let imported = new.repository.import(&new.placement, log.clone()).await;
+    let error = imported.unwrap_err();
+    assert!(matches!(error, Error::TopicSealed { .. }), "{error:?}");
+    assert_eq!(new.head().await, 3, "what is sealed has grown");
+    new.repository
+        .unseal(&new.placement, Position::new(2))
+        .await
+        .unwrap();
+    assert_eq!(import(&new, &log).await, log.len() as u64);
+    assert_eq!(new.log().await, log);
 }

@@ -119,6 +119,8 @@ impl Arguments {
         store: &EventStore,
         recorded: &mut Recorded,
     ) -> Result<(), Failure> {
+        // What was sent is waited for, so that it can be told what is recorded.
+        let _uncut = session.uncut().await;
         let mut lines = Lines::of_input();
         let mut batch = Batch::default();
         let mut expected = self.expected;

@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use super::{
-    append, completions, export, failure::Failure, read, session::Session, streams, tail, topic,
-    types, verify,
+    append, backup, completions, doctor, export, failure::Failure, import, read, session::Session,
+    streams, tail, topic, types, verify,
 };
 
 /// An event store on the command line, and as a server.
@@ -36,27 +36,22 @@ Exit codes:
   0 done   1 failed   2 wrong usage or input   3 not found   4 conflict with what is there
   5 unavailable, try again   6 damaged data   130 interrupted";
 
+/// Each is described where its arguments are.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Create, change, move, delete and list topics.
     Topic(topic::Arguments),
-    /// Append events, one a line, from standard input.
     Append(append::Arguments),
-    /// Read events.
     Read(read::Arguments),
-    /// Follow a topic: print new events as they are recorded.
     Tail(tail::Arguments),
-    /// List the streams of a topic.
     Streams(streams::Arguments),
-    /// Count the events of a topic by type.
     Types(types::Arguments),
-    /// Write all events of a topic as lines that `import` reads.
     Export(export::Arguments),
-    /// Read and check everything that is stored for topics.
+    Import(import::Arguments),
     Verify(verify::Arguments),
-    /// Print a script that completes commands in a shell.
+    Doctor(doctor::Arguments),
+    Backup(backup::create::Arguments),
+    Restore(backup::restore::Arguments),
     Completions(completions::Arguments),
-    /// Serve a store over HTTP.
     #[cfg(feature = "server")]
     Serve(super::serve::Arguments),
 }
@@ -85,7 +80,11 @@ impl Command {
             Self::Streams(arguments) => arguments.run(session).await,
             Self::Types(arguments) => arguments.run(session).await,
             Self::Export(arguments) => arguments.run(session).await,
+            Self::Import(arguments) => arguments.run(session).await,
             Self::Verify(arguments) => arguments.run(session).await,
+            Self::Doctor(arguments) => arguments.run(session).await,
+            Self::Backup(arguments) => arguments.run(session).await,
+            Self::Restore(arguments) => arguments.run(session).await,
             Self::Completions(arguments) => arguments.run(),
             #[cfg(feature = "server")]
             Self::Serve(_) => Err(Failure::other("the server is started elsewhere")),

@@ -120,6 +120,14 @@ impl Failure {
         &self.message
     }
 
+    /// The same where the input is a backup: what is wrong with it is damage then.
+    pub(crate) fn in_a_backup(mut self) -> Self {
+        if self.kind == Kind::Usage {
+            self.kind = Kind::Corruption;
+        }
+        self
+    }
+
     /// The same, with more for programs.
     pub(crate) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.details.insert(name.to_owned(), value.into());

@@ -24,7 +24,6 @@ impl Lines {
         Self::new(Box::new(input), "standard input")
     }
 
-    #[expect(dead_code, reason = "the import comes next")]
     /// Of a file; standard input where there is none, or it is `-`.
     pub(crate) async fn of(path: Option<&Path>) -> Result<Self, Failure> {
         let Some(path) = path.filter(|path| *path != Path::new("-")) else {
@@ -49,7 +48,6 @@ impl Lines {
     }
 
     /// Where they come from.
-    #[expect(dead_code, reason = "the import comes next")]
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
@@ -60,7 +58,6 @@ impl Lines {
     }
 
     /// How many bytes were read.
-    #[expect(dead_code, reason = "the import comes next")]
     pub(crate) const fn bytes(&self) -> u64 {
         self.bytes
     }

@@ -1,12 +1,15 @@
 //! The program `annals`: an event store on the command line, and as a server.
 
 mod append;
+mod backup;
 mod command;
 mod common;
 mod completions;
+mod doctor;
 mod export;
 mod failure;
 mod filter;
+mod import;
 mod lines;
 mod place;
 mod progress;
@@ -60,10 +63,9 @@ async fn run(program: Program) -> ExitCode {
     };
     let session = Session::new();
     let done = tokio::select! {
-        // A command that hears of the interruption itself has the first word.
         biased;
         done = command.run(&session) => done,
-        () = session.interrupted() => Err(Failure::interrupted()),
+        () = session.cut() => Err(Failure::interrupted()),
     };
     let closed = session.close().await;
     match done.and(closed) {

@@ -15,7 +15,6 @@ pub(crate) fn events(common: &Common, what: &str, length: u64) -> ProgressBar {
 }
 
 /// The same for bytes, the number of which may not be known.
-#[expect(dead_code, reason = "the import comes next")]
 pub(crate) fn bytes(common: &Common, what: &str, length: Option<u64>) -> ProgressBar {
     match length {
         Some(length) => {

@@ -7,7 +7,7 @@ use std::{
 
 use annals::EventStore;
 use serde_json::Value;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, MutexGuard, watch};
 
 use super::{
     common::{Access, Common},
@@ -19,6 +19,8 @@ use super::{
 pub(crate) struct Session {
     store: OnceLock<EventStore>,
     interrupted: watch::Receiver<bool>,
+    /// Held by what ends by itself when it is interrupted, and is not to be cut off.
+    uncut: Mutex<()>,
 }
 
 impl Session {
@@ -37,6 +39,7 @@ impl Session {
         Self {
             store: OnceLock::new(),
             interrupted,
+            uncut: Mutex::default(),
         }
     }
 
@@ -56,6 +59,17 @@ impl Session {
             Some(store) => Ok(store.close().await?),
             None => Ok(()),
         }
+    }
+
+    /// Waits for Ctrl-C, and for the end of what hears of it itself.
+    pub(crate) async fn cut(&self) {
+        self.interrupted().await;
+        drop(self.uncut.lock().await);
+    }
+
+    /// As long as this is held, the command ends by itself when it is interrupted.
+    pub(crate) async fn uncut(&self) -> MutexGuard<'_, ()> {
+        self.uncut.lock().await
     }
 
     /// Waits for Ctrl-C.

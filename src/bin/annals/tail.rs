@@ -49,6 +49,7 @@ Examples:
 
 impl Arguments {
     pub(crate) async fn run(self, session: &Session) -> Result<(), Failure> {
+        let _uncut = session.uncut().await;
         tokio::select! {
             biased;
             followed = self.follow(session) => followed,

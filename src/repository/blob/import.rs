@@ -14,7 +14,10 @@ use super::{
 };
 use crate::{
     models::{Error, Position, RecordedEvent, Result},
-    repository::{record::RecordView, sequence::importable},
+    repository::{
+        import::{Rest, Written},
+        record::RecordView,
+    },
 };
 
 /// Why an import, or a mark, was not made.
@@ -30,9 +33,9 @@ impl From<Failure> for Refusal {
 }
 
 impl Committer {
-    /// Records events as they are, and tells the head then.
-    pub(super) async fn import(&mut self, events: &[RecordedEvent]) -> Result<Position> {
-        let imported = self.try_import(events).await;
+    /// Records events as they are, as far as nobody else writes meanwhile.
+    pub(super) async fn import(&mut self, rest: &Rest) -> Result<Written> {
+        let imported = self.try_import(rest).await;
         imported.map_err(|refusal| self.error_of(refusal))
     }
 
@@ -49,7 +52,7 @@ impl Committer {
         }
     }
 
-    async fn try_import(&mut self, events: &[RecordedEvent]) -> Result<Position, Refusal> {
+    async fn try_import(&mut self, rest: &Rest) -> Result<Written, Refusal> {
         for _ in 0..MOST_RACES {
             self.ready().await?;
             let core = Arc::clone(&self.core);
@@ -59,23 +62,28 @@ impl Committer {
                         topic: core.topic.clone(),
                     }));
                 }
-                let new = importable(events, view.head).map_err(Refusal::Invalid)?;
+                let new = rest.that_follow(view.head);
                 let some = new.get(..chunk(new)).unwrap_or_default();
                 if some.is_empty() {
-                    return Ok((None, view.head));
+                    return Ok(Err(view.head));
                 }
                 let views: Vec<_> = some.iter().map(RecordView::of_recorded).collect();
                 let mut chunks = Vec::new();
                 stage(view, &mut BytesMut::new(), &views, &mut chunks)?;
                 let header = view.header(Kind::Events);
-                Ok((Some((header, chunks, view.anchored)), view.head))
+                Ok(Ok((header, chunks, view.anchored, some.len())))
             })??;
-            let (staged, head) = staged;
-            let Some((header, chunks, anchored)) = staged else {
-                return Ok(head);
+            let (header, chunks, anchored, count) = match staged {
+                Ok(staged) => staged,
+                Err(head) => return Ok(Written { head, count: 0 }),
             };
+            let before = header.before;
             match self.put(&header, &chunks, anchored).await {
-                Done::Recorded => compaction::compact_if_due(&self.core),
+                Done::Recorded => {
+                    compaction::compact_if_due(&self.core);
+                    let head = before.forward(count as u64);
+                    return Ok(Written { head, count });
+                }
                 Done::Again => {}
                 Done::Failed(Outcome::Unknown(failure)) => {
                     return Err(Refusal::Invalid(failure.unknown()));

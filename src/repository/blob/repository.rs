@@ -27,7 +27,7 @@ use crate::{
     },
     repository::{
         AppendBatch, EventRepository, Page, ReadPlan, StorageEntry, TopicState, Verified,
-        parts::Parts,
+        import::import, parts::Parts,
     },
 };
 
@@ -220,9 +220,10 @@ impl EventRepository for BlobRepository {
     async fn import(&self, placement: &Placement, events: Vec<RecordedEvent>) -> Result<Position> {
         self.check_writable("import events")?;
         let topic = self.topic(placement)?;
-        let work = |reply| Work::Import(events, reply);
-        let imported = topic.ask(work, || self.check_open()).await;
-        self.forget_if_gone(placement.storage, imported)
+        let imported = import(self, placement, events, |rest| {
+            topic.ask(|reply| Work::Import(rest, reply), || self.check_open())
+        });
+        self.forget_if_gone(placement.storage, imported.await)
     }
 
     async fn verify(&self, placement: &Placement) -> Result<Verified> {

@@ -6,8 +6,11 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::{desk::Fetched, shared::Moment, slot::Kind};
 use crate::{
-    models::{AppendReceipt, Error, EventFilter, Position, RecordedEvent, Result, Timestamp},
-    repository::AppendBatch,
+    models::{AppendReceipt, Error, EventFilter, Position, Result, Timestamp},
+    repository::{
+        AppendBatch,
+        import::{Rest, Written},
+    },
 };
 
 /// An append that waits.
@@ -40,7 +43,7 @@ pub(super) struct Checked {
 #[derive(Debug)]
 pub(super) enum Work {
     Append(Request),
-    Import(Vec<RecordedEvent>, oneshot::Sender<Result<Position>>),
+    Import(Rest, oneshot::Sender<Result<Written>>),
     Mark(Kind, Position, oneshot::Sender<Result<Position>>),
 }
 

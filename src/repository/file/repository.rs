@@ -32,7 +32,7 @@ use crate::{
     },
     repository::{
         AppendBatch, EventRepository, OpenRequest, Page, ReadPlan, StorageEntry, TopicState,
-        Verified,
+        Verified, import::import,
     },
 };
 
@@ -239,7 +239,8 @@ impl EventRepository for FileRepository {
 
     async fn import(&self, placement: &Placement, events: Vec<RecordedEvent>) -> Result<Position> {
         self.check_writable("import events")?;
-        self.log(placement).await?.import(events).await
+        let log = self.log(placement).await?;
+        import(self, placement, events, |rest| log.import(rest)).await
     }
 
     async fn verify(&self, placement: &Placement) -> Result<Verified> {

@@ -15,12 +15,13 @@ use super::{
     writer::Request,
 };
 use crate::{
-    models::{AppendReceipt, Error, Position, RecordedEvent, Result, StreamState, Timestamp},
+    models::{AppendReceipt, Error, Position, Result, StreamState, Timestamp},
     repository::{
         AppendBatch, Verdict, decide,
+        import::{Rest, Written},
         parts::Probe,
         record::RecordView,
-        sequence::{importable, records},
+        sequence::records,
     },
 };
 
@@ -68,6 +69,7 @@ pub(super) enum Reply {
         oneshot::Sender<Result<AppendReceipt>>,
         Result<AppendReceipt>,
     ),
+    Import(oneshot::Sender<Result<Written>>, Result<Written>),
     Position(oneshot::Sender<Result<Position>>, Result<Position>),
 }
 
@@ -76,6 +78,7 @@ impl Reply {
     pub(super) fn send(self) {
         match self {
             Self::Append(reply, result) => drop(reply.send(result)),
+            Self::Import(reply, result) => drop(reply.send(result)),
             Self::Position(reply, result) => drop(reply.send(result)),
         }
     }
@@ -84,6 +87,7 @@ impl Reply {
     pub(super) fn fail(self, error: Error) -> Self {
         match self {
             Self::Append(reply, _) => Self::Append(reply, Err(error)),
+            Self::Import(reply, _) => Self::Import(reply, Err(error)),
             Self::Position(reply, _) => Self::Position(reply, Err(error)),
         }
     }
@@ -112,13 +116,13 @@ impl Core {
                 Reply::Append(reply, allowed.and_then(staging))
             }
             Request::Import {
-                events,
+                rest,
                 reply,
                 permit,
             } => {
                 staged.permits.push(permit);
-                let staging = |()| self.stage_import(log, published, staged, &events);
-                Reply::Position(reply, allowed.and_then(staging))
+                let staging = |()| self.stage_import(log, published, staged, &rest);
+                Reply::Import(reply, allowed.and_then(staging))
             }
             Request::Seal {
                 sealed,
@@ -198,13 +202,22 @@ impl Core {
         log: &Log,
         published: &Published,
         staged: &mut Staged,
-        events: &[RecordedEvent],
-    ) -> Result<Position> {
-        for events in importable(events, staged.head)?.chunks(IMPORT_FRAME) {
+        rest: &Rest,
+    ) -> Result<Written> {
+        if staged.sealed {
+            return Err(Error::TopicSealed {
+                topic: log.topic.clone(),
+            });
+        }
+        let new = rest.that_follow(staged.head);
+        for events in new.chunks(IMPORT_FRAME) {
             let records: Vec<_> = events.iter().map(RecordView::of_recorded).collect();
             self.stage(log, published, staged, (&records, None))?;
         }
-        Ok(staged.head)
+        Ok(Written {
+            head: staged.head,
+            count: new.len(),
+        })
     }
 
     /// Only one process writes to a topic at a time, so what is older than the last that it was told

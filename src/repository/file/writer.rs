@@ -18,8 +18,11 @@ use super::{
     options::{FileOptions, SyncMode},
 };
 use crate::{
-    models::{AppendReceipt, Error, Position, RecordedEvent, Result, Timestamp},
-    repository::AppendBatch,
+    models::{AppendReceipt, Error, Position, Result, Timestamp},
+    repository::{
+        AppendBatch,
+        import::{Rest, Written},
+    },
 };
 
 /// How many bytes may wait to be written. Who has more waits until there is room.
@@ -64,8 +67,8 @@ pub(super) enum Request {
         permit: OwnedSemaphorePermit,
     },
     Import {
-        events: Vec<RecordedEvent>,
-        reply: oneshot::Sender<Result<Position>>,
+        rest: Rest,
+        reply: oneshot::Sender<Result<Written>>,
         permit: OwnedSemaphorePermit,
     },
     Seal {
@@ -255,16 +258,16 @@ impl Log {
         receipt.await.map_err(|_| abandoned())?
     }
 
-    pub(super) async fn import(self: &Arc<Self>, events: Vec<RecordedEvent>) -> Result<Position> {
-        let bytes = events.iter().map(|event| event.payload.len() + 256).sum();
-        let permit = self.writer()?.reserve(bytes).await?;
-        let (reply, head) = oneshot::channel();
+    pub(super) async fn import(self: &Arc<Self>, rest: Rest) -> Result<Written> {
+        let sizes = rest.events().iter().map(|event| event.payload.len() + 256);
+        let permit = self.writer()?.reserve(sizes.sum()).await?;
+        let (reply, written) = oneshot::channel();
         self.submit(Request::Import {
-            events,
+            rest,
             reply,
             permit,
         })?;
-        head.await.map_err(|_| abandoned())?
+        written.await.map_err(|_| abandoned())?
     }
 
     pub(super) async fn set_sealed(

@@ -7,17 +7,18 @@ use tokio::sync::watch;
 use super::part::MemoryPart;
 use crate::{
     models::{
-        AppendReceipt, Error, Placement, Position, RecordedEvent, Result, StoreId, StreamState,
-        Timestamp, TopicName,
+        AppendReceipt, Error, Placement, Position, Result, StoreId, StreamState, Timestamp,
+        TopicName,
     },
     repository::{
         AppendBatch, Verdict,
         chunk::write_records,
         decide,
+        import::{Rest, Written},
         index::Index,
         parts::Parts,
         record::RecordView,
-        sequence::{importable, records},
+        sequence::records,
     },
 };
 
@@ -122,15 +123,22 @@ impl Log {
         Ok(AppendReceipt::new(head.next(), last, version))
     }
 
-    pub(super) fn import(&self, events: &[RecordedEvent]) -> Result<Position> {
+    pub(super) fn import(&self, rest: &Rest) -> Result<Written> {
         let mut writer = self.writer.lock();
         let head = (*self.head.borrow()).ok_or_else(|| self.gone())?;
-        let new = importable(events, head)?;
+        if writer.sealed {
+            return Err(Error::TopicSealed {
+                topic: self.topic.clone(),
+            });
+        }
+        let new = rest.that_follow(head);
         if new.is_empty() {
-            return Ok(head);
+            return Ok(Written { head, count: 0 });
         }
         let records: Vec<_> = new.iter().map(RecordView::of_recorded).collect();
-        self.record(&mut writer, head, &records)
+        let head = self.record(&mut writer, head, &records)?;
+        let count = new.len();
+        Ok(Written { head, count })
     }
 
     /// Writes records, and makes them visible together.

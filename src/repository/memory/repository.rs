@@ -19,6 +19,7 @@ use crate::{
     },
     repository::{
         AppendBatch, EventRepository, Page, ReadPlan, StorageEntry, TopicState, Verified,
+        import::import,
     },
 };
 
@@ -157,8 +158,11 @@ impl EventRepository for MemoryRepository {
     }
 
     async fn import(&self, placement: &Placement, events: Vec<RecordedEvent>) -> Result<Position> {
-        let _open = self.enter_to("import events")?;
-        self.log(placement)?.import(&events)
+        import(self, placement, events, |rest| async move {
+            let _open = self.enter_to("import events")?;
+            self.log(placement)?.import(&rest)
+        })
+        .await
     }
 
     async fn verify(&self, placement: &Placement) -> Result<Verified> {

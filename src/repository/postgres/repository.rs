@@ -19,6 +19,7 @@ use super::{
     notifier::Notifier,
     options::PostgresOptions,
     pages::{Start, pages},
+    schema::execute,
     sessions::Sessions,
     shared::{Args, Heads, Shared},
     topic::{Core, Topic},
@@ -32,7 +33,9 @@ use crate::{
     },
     repository::{
         AppendBatch, EventRepository, OpenRequest, Page, ReadPlan, StorageEntry, TopicState,
-        Verified, record::RecordView, sequence::importable,
+        Verified,
+        import::{Rest, Written, import},
+        record::RecordView,
     },
 };
 
@@ -147,6 +150,73 @@ impl PostgresRepository {
             self.topics.lock().remove(&storage);
         }
         done
+    }
+
+    /// Records the first of these events, if they are the next, and as many as fit into a statement.
+    async fn import_some(
+        &self,
+        placement: &Placement,
+        topic: &Topic,
+        rest: Rest,
+    ) -> Result<Written> {
+        let events = rest.events();
+        let some = events.get(..chunk(events)).unwrap_or_default();
+        let Some(first) = some.first() else {
+            let head = self.ask(topic, None).await?.head;
+            return Ok(Written { head, count: 0 });
+        };
+        let core = &topic.core;
+        let parameters: Vec<_> = (1..=14).map(|number| format!("${number}")).collect();
+        let sql = format!(
+            "SELECT head, written FROM {}({})",
+            core.names.function("import"),
+            parameters.join(", ")
+        );
+        // The lock that this takes is held until what is imported behind it is committed.
+        let enter = format!("SELECT {}()", core.names.function("enter"));
+        let moments: Option<Vec<_>> = some.iter().map(|one| Moment::of(one.recorded_at)).collect();
+        let moments = moments.ok_or_else(|| Error::InvalidAppend {
+            reason: "an event was recorded before the year -4712, where the calendar of the server begins".to_owned(),
+        })?;
+        let versions: Vec<_> = some.iter().map(|one| bigint(one.version.get())).collect();
+        let mut columns = EventColumns::default();
+        some.iter().for_each(|event| columns.push_recorded(event));
+        let arguments = Args::new()
+            .with(bigint(first.position.get()))
+            .with(versions)
+            .with(moments);
+        let arguments = columns.add_to(arguments);
+        let imported = self.work(core.storage, move |connection| {
+            async move {
+                execute(connection, "BEGIN".to_owned()).await?;
+                let sealed = sqlx::query_scalar::<_, bool>(AssertSqlSafe(enter));
+                if sealed.fetch_one(&mut *connection).await? {
+                    execute(connection, "ROLLBACK".to_owned()).await?;
+                    return Ok(None);
+                }
+                let arguments = arguments.into_inner()?;
+                let row = sqlx::query_with(AssertSqlSafe(sql), arguments)
+                    .fetch_one(&mut *connection)
+                    .await?;
+                let imported = (number(row.try_get(0)?), row.try_get::<bool, _>(1)?);
+                execute(connection, "COMMIT".to_owned()).await?;
+                Ok(Some(imported))
+            }
+            .boxed()
+        });
+        let imported = imported
+            .await
+            .map_err(|failure| failure.error(&self.shared.name, Some(&placement.topic)))?;
+        let (head, written) = imported.ok_or_else(|| Error::TopicSealed {
+            topic: core.topic.clone(),
+        })?;
+        self.shared.heads.tell(core.storage, head);
+        self.tell();
+        self.shared.notifier.tell(core.storage, head);
+        Ok(Written {
+            head: Position::new(head),
+            count: if written { some.len() } else { 0 },
+        })
     }
 
     /// Calls a function of the topic that changes something, and tells of the head that it gives.
@@ -340,39 +410,10 @@ impl EventRepository for PostgresRepository {
     async fn import(&self, placement: &Placement, events: Vec<RecordedEvent>) -> Result<Position> {
         self.check_writable("import events")?;
         let topic = self.topic(placement).await?;
-        let core = &topic.core;
-        let function = core.names.function("import");
-        let parameters: Vec<_> = (1..=14).map(|number| format!("${number}")).collect();
-        let sql = format!(
-            "SELECT head, written FROM {function}({})",
-            parameters.join(", ")
-        );
-        let mut head = self.ask(&topic, None).await?.head;
-        // Also where the head moves on meanwhile: then less is left, or there is a gap.
-        loop {
-            let new = importable(&events, head)?;
-            let Some(some) = new.get(..chunk(new)).filter(|_| !new.is_empty()) else {
-                return Ok(head);
-            };
-            let moments: Option<Vec<_>> =
-                some.iter().map(|one| Moment::of(one.recorded_at)).collect();
-            let moments = moments.ok_or_else(|| Error::InvalidAppend {
-                reason: "an event was recorded before the year -4712, where the calendar of the server begins".to_owned(),
-            })?;
-            let versions: Vec<_> = some.iter().map(|one| bigint(one.version.get())).collect();
-            let mut columns = EventColumns::default();
-            some.iter().for_each(|event| columns.push_recorded(event));
-            let arguments = Args::new()
-                .with(bigint(head.next().get()))
-                .with(versions)
-                .with(moments);
-            let arguments = columns.add_to(arguments);
-            (head, _) = self
-                .call_for_head(placement, core, sql.clone(), arguments, ())
-                .await?;
-            self.tell();
-            self.shared.notifier.tell(core.storage, head.get());
-        }
+        import(self, placement, events, |rest| {
+            self.import_some(placement, &topic, rest)
+        })
+        .await
     }
 
     async fn verify(&self, placement: &Placement) -> Result<Verified> {

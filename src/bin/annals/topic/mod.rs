@@ -24,25 +24,15 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Create a topic.
     Create(create::Arguments),
-    /// Change the options of a topic.
     Update(update::Arguments),
-    /// Move a topic with all its events to another repository, while it is in use.
     Move(move_to::Arguments),
-    /// End the move of a topic: it stays where it was.
     CancelMove(cancel_move::Arguments),
-    /// Remove the storage that a topic has left by moving.
     RemoveFormer(remove_former::Arguments),
-    /// Delete a topic: it is hidden, and can be restored.
     Delete(delete::Arguments),
-    /// Bring back a deleted topic.
     Restore(restore::Arguments),
-    /// Erase the deleted topics of a name, with their events, for good.
     Purge(purge::Arguments),
-    /// List topics.
     List(list::Arguments),
-    /// Show one topic.
     Show(show::Arguments),
 }
 

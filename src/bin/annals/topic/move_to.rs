@@ -59,6 +59,7 @@ impl Arguments {
                 shown.set_length(progress.head.get());
                 shown.set_position(progress.copied.get());
             });
+        let _uncut = session.uncut().await;
         let moved = tokio::select! {
             biased;
             moved = store.move_topic(config, options) => moved,

@@ -1,0 +1,223 @@
+//! `annals restore`.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    io,
+    path::PathBuf,
+};
+
+use annals::{EventStore, EventStream, Read, StorageId, TopicConfig};
+use serde_json::json;
+
+use super::{
+    super::{
+        common::{Access, Common},
+        failure::{Failure, Kind},
+        import,
+        lines::Lines,
+        place::absolute,
+        progress,
+        session::{Session, answer},
+        show::{count, many},
+    },
+    digest::{self, Digest},
+    manifest::{Entry, Manifest},
+};
+
+/// Restore a backup into an empty store.
+///
+/// Every topic becomes what it was: its events with their positions, versions, ids and times, and deleted
+/// topics deleted. It is read back and compared with the backup in the end. A topic goes where it was, or, if
+/// it was where the configuration stream was, where that is now; `--placement` puts it elsewhere. The store gets an id
+/// of its own, so tokens of clients are not valid any more.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    /// The directory that `annals backup` has written.
+    directory: PathBuf,
+    /// Puts a topic elsewhere, or all with `*`; may be repeated.
+    #[arg(long = "placement", value_name = "TOPIC=ADAPTER:CONNECTION", value_parser = placement)]
+    placements: Vec<(String, (String, String))>,
+    /// Go on with a restore that was interrupted: topics that are there have to be those of the backup,
+    /// or their beginning.
+    #[arg(long)]
+    resume: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  annals restore /mnt/backups/2026-11-21 --data /var/lib/annals
+  annals restore /mnt/backups/2026-11-21 --placement '*=file:/var/lib/annals'
+  annals restore /mnt/backups/2026-11-21 --placement 'audit=postgres:${DATABASE_URL}' --resume";
+
+fn placement(text: &str) -> Result<(String, (String, String)), String> {
+    let wrong = || "TOPIC=ADAPTER:CONNECTION is expected".to_owned();
+    let (topic, place) = text.split_once('=').ok_or_else(wrong)?;
+    let (adapter, connection) = place.split_once(':').ok_or_else(wrong)?;
+    Ok((
+        topic.to_owned(),
+        (adapter.to_owned(), connection.to_owned()),
+    ))
+}
+
+impl Arguments {
+    pub(crate) async fn run(self, session: &Session) -> Result<(), Failure> {
+        let manifest = Manifest::read(&self.directory)?;
+        self.check(&manifest)?;
+        let store = session.open(&self.common, Access::Create).await?;
+        let deleted = store.list_deleted_topics().await?;
+        let active = store.list_topics().await?;
+        let empty = deleted.is_empty() && active.is_empty();
+        if !self.resume && !empty {
+            return Err(Failure::new(
+                Kind::Conflict,
+                "the store has topics; restore into an empty one, or go on with --resume where a restore was interrupted",
+            ));
+        }
+        let mut done: BTreeMap<String, VecDeque<StorageId>> = BTreeMap::new();
+        for info in deleted {
+            let of_name = done.entry(info.name.to_string()).or_default();
+            of_name.push_back(info.placement.storage);
+        }
+        let (mut events, mut deleted) = (0, 0);
+        for entry in &manifest.topics {
+            let before = if entry.deleted {
+                done.get_mut(&entry.name).and_then(VecDeque::pop_front)
+            } else {
+                None
+            };
+            match before {
+                Some(storage) => {
+                    let restored = store.read_deleted_topic(storage, Read::all());
+                    self.compare(entry, restored).await?;
+                }
+                None => self.restore(session, &store, entry).await?,
+            }
+            events += entry.events;
+            deleted += u64::from(entry.deleted);
+        }
+        let topics = manifest.topics.len() as u64;
+        let json = json!({
+            "topics": topics, "deletedTopics": deleted,
+            "withDeleted": manifest.with_deleted, "events": events, "verified": true,
+        });
+        answer(&self.common, &json, || {
+            let of_them = if manifest.with_deleted {
+                format!("{} of them deleted", count(deleted))
+            } else {
+                "the backup has no deleted ones".to_owned()
+            };
+            let (topics, events) = (many(topics, "topic"), many(events, "event"));
+            format!("{topics} ({of_them}), {events}, compared with the backup")
+        })
+    }
+
+    /// Finds out what cannot go well before anything is made.
+    fn check(&self, manifest: &Manifest) -> Result<(), Failure> {
+        for (topic, _) in &self.placements {
+            if topic != "*" && !manifest.topics.iter().any(|entry| entry.name == *topic) {
+                let reason =
+                    format!("the backup has no topic {topic:?}, for which a placement is given");
+                return Err(Failure::usage(reason));
+            }
+        }
+        for entry in &manifest.topics {
+            let path = entry.path(&self.directory)?;
+            if !path.is_file() {
+                let reason = format!("{} is missing in the backup", path.display());
+                return Err(Failure::new(Kind::Corruption, reason));
+            }
+            let masked = |text: &String| text.contains("***");
+            let lost = masked(&entry.connection) || entry.options.values().any(masked);
+            if lost && !entry.home && self.placement(&entry.name).is_none() {
+                return Err(Failure::usage(format!(
+                    "the password in the connection of topic {0} is not in the backup; give --placement '{0}=ADAPTER:CONNECTION'",
+                    entry.name
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// The placement that is given for a topic; one for the topic itself counts before one for all.
+    fn placement(&self, topic: &str) -> Option<&(String, String)> {
+        let given = |name: &str| {
+            let mut placements = self.placements.iter();
+            placements.find(|(topic, _)| topic == name)
+        };
+        given(topic).or_else(|| given("*")).map(|(_, place)| place)
+    }
+
+    fn config(&self, entry: &Entry) -> Result<TopicConfig, Failure> {
+        if let Some((adapter, connection)) = self.placement(&entry.name) {
+            let connection = absolute(adapter, connection)?;
+            return Ok(TopicConfig::new(&entry.name, adapter, connection));
+        }
+        let (adapter, connection) = if entry.home {
+            self.common.home()?
+        } else {
+            (entry.adapter.clone(), entry.connection.clone())
+        };
+        let mut config = TopicConfig::new(&entry.name, &adapter, connection);
+        if adapter == entry.adapter {
+            for (key, value) in &entry.options {
+                config = config.option(key, value);
+            }
+        }
+        Ok(config)
+    }
+
+    async fn restore(
+        &self,
+        session: &Session,
+        store: &EventStore,
+        entry: &Entry,
+    ) -> Result<(), Failure> {
+        let title = entry.title();
+        let there = store.get_topic(&entry.name).await.is_ok();
+        if !there {
+            let created = store.create_topic(self.config(entry)?).await;
+            created.map_err(|error| Failure::from(error).context(&title))?;
+        }
+        let path = entry.path(&self.directory)?;
+        let mut lines = Lines::of(Some(&path)).await?;
+        let bar = progress::bytes(&self.common, &entry.name, Some(entry.bytes));
+        let imported = import::import(session, store, &entry.name, &mut lines, &bar).await;
+        bar.finish_and_clear();
+        imported.map_err(|failure| failure.in_a_backup().context(&title))?;
+        self.compare(entry, store.read_events(&entry.name, Read::all()))
+            .await?;
+        if entry.deleted {
+            store.delete_topic(&entry.name).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads a topic back.
+    async fn compare(&self, entry: &Entry, restored: EventStream) -> Result<(), Failure> {
+        let bar = progress::events(&self.common, &entry.name, entry.events);
+        let found = digest::write(restored, &mut io::sink(), &bar).await?;
+        bar.finish_and_clear();
+        let expected = Digest {
+            events: entry.events,
+            bytes: entry.bytes,
+            sha256: entry.sha256.clone(),
+        };
+        if found == expected {
+            return Ok(());
+        }
+        Err(Failure::new(
+            Kind::Corruption,
+            format!(
+                "{} is not what the backup says: {} of SHA-256 {} were restored, and {} of {} were backed up",
+                entry.title(),
+                many(found.events, "event"),
+                found.sha256,
+                many(expected.events, "event"),
+                expected.sha256
+            ),
+        ))
+    }
+}

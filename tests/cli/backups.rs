@@ -1,0 +1,246 @@
+//! `annals backup` and `restore`: a whole store comes back, also in another place.
+
+use serde_json::Value;
+
+use crate::{
+    exporting::odd_topic,
+    run::{Place, text},
+};
+
+fn manifest(place: &Place) -> Value {
+    let bytes = std::fs::read(place.path("backup/manifest.json")).unwrap();
+    serde_json::from_slice(&bytes).unwrap()
+}
+
+/// A store with a topic in files, one in a database, and deleted ones.
+fn store() -> Place {
+    let mut place = Place::new();
+    let url = crate::servers::postgres().fresh();
+    place.set("DATABASE", &url);
+    odd_topic(&place, "orders", 100);
+    let there = [
+        "topic",
+        "create",
+        "audit",
+        "--adapter",
+        "postgres",
+        "--connection",
+        "${DATABASE}",
+    ];
+    place.good(&there);
+    let exported = place.good(&["export", "orders"]);
+    place.feed(&["import", "audit"], exported).good();
+    for count in [1, 2] {
+        place.good(&["topic", "create", "gone"]);
+        place
+            .feed(&["append", "gone"], crate::run::events(count))
+            .good();
+        place.good(&["topic", "delete", "gone"]);
+    }
+    place.good(&["topic", "create", "gone"]);
+    place
+}
+
+fn exports(place: &Place, data: &str) -> Vec<String> {
+    let export = |topic: &&str| place.good(&["export", topic, "--data", data]);
+    ["orders", "audit", "gone"].iter().map(export).collect()
+}
+
+#[test]
+fn a_store_comes_back_with_all_it_had() {
+    let place = store();
+    let before = exports(&place, "annals-data");
+    let backup = text(&place.path("backup")).to_owned();
+    let told = place.json(&["backup", &backup]);
+    assert_eq!(
+        (&told[0]["topics"], &told[0]["deletedTopics"]),
+        (&5.into(), &2.into())
+    );
+    assert_eq!(told[0]["events"], 103 + 103 + 1 + 2);
+    place.run(&["backup", &backup]).bad(4);
+    let written = manifest(&place);
+    let audit = written["topics"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|topic| topic["name"] == "audit")
+        .unwrap();
+    assert_eq!(audit["connection"], "${DATABASE}");
+    assert_eq!(
+        (&audit["home"], &audit["events"]),
+        (&false.into(), &103.into())
+    );
+
+    // Elsewhere, and all of it in files.
+    let new = text(&place.path("new")).to_owned();
+    let restore = [
+        "restore",
+        &backup,
+        "--data",
+        &new,
+        "--placement",
+        &format!("audit=file:{new}"),
+    ];
+    let told = place.json(&restore);
+    assert_eq!(
+        (&told[0]["topics"], &told[0]["verified"]),
+        (&5.into(), &true.into())
+    );
+    assert_eq!(exports(&place, &new), before);
+    let topics = place.json(&["topic", "list", "--data", &new]);
+    assert!(
+        topics
+            .iter()
+            .all(|topic| topic["connection"] == new.as_str()),
+        "{topics:?}"
+    );
+    assert_eq!(
+        place
+            .json(&["topic", "list", "--deleted", "--data", &new])
+            .len(),
+        2
+    );
+    // The deleted ones too: the one deleted last comes back first.
+    place.good(&["topic", "delete", "gone", "--data", &new]);
+    place.good(&["topic", "restore", "gone", "--data", &new]);
+    assert!(place.good(&["export", "gone", "--data", &new]).is_empty());
+    place.run(&restore).bad(4);
+
+    // Where it was, in the database: a storage of its own there.
+    let again = text(&place.path("again")).to_owned();
+    place.good(&["restore", &backup, "--data", &again]);
+    assert_eq!(exports(&place, &again), before);
+    let audit = place.json(&["topic", "show", "audit", "--data", &again]);
+    assert_eq!(audit[0]["connection"], "${DATABASE}");
+    assert_eq!(exports(&place, "annals-data"), before);
+}
+
+#[test]
+fn a_backup_says_that_it_leaves_out_deleted_topics() {
+    let place = Place::new();
+    odd_topic(&place, "orders", 10);
+    place.good(&["topic", "delete", "orders"]);
+    let backup = text(&place.path("backup")).to_owned();
+    let told = place.good(&["backup", &backup, "--without-deleted"]);
+    assert!(told.contains("deleted ones left out"), "{told}");
+    assert_eq!(manifest(&place)["withDeleted"], false);
+    let told = place.good(&["restore", &backup, "--data", "new"]);
+    assert!(told.contains("the backup has no deleted ones"), "{told}");
+}
+
+#[test]
+fn a_restore_that_was_interrupted_goes_on() {
+    let place = Place::new();
+    odd_topic(&place, "gone", 30);
+    place.good(&["topic", "delete", "gone"]);
+    odd_topic(&place, "gone", 60);
+    odd_topic(&place, "orders", 90);
+    let backup = text(&place.path("backup")).to_owned();
+    place.good(&["backup", &backup]);
+    // What an interruption leaves after each step: the deleted topic, half of the next one.
+    place
+        .feed(
+            &[
+                "import",
+                "gone",
+                &format!("{backup}/00001-gone.ndjson"),
+                "--create",
+                "--data",
+                "new",
+            ],
+            "",
+        )
+        .good();
+    for delete in [false, true] {
+        if delete {
+            place.good(&["topic", "delete", "gone", "--data", "new"]);
+            let file = std::fs::read_to_string(place.path("backup/00002-gone.ndjson")).unwrap();
+            let half: String = file
+                .lines()
+                .take(20)
+                .map(|line| format!("{line}\n"))
+                .collect();
+            place
+                .feed(&["import", "gone", "--create", "--data", "new"], half)
+                .good();
+        }
+        place.run(&["restore", &backup, "--data", "new"]).bad(4);
+        let copy = if delete { "new" } else { "other" };
+        if !delete {
+            place
+                .feed(
+                    &[
+                        "import",
+                        "gone",
+                        &format!("{backup}/00001-gone.ndjson"),
+                        "--create",
+                        "--data",
+                        "other",
+                    ],
+                    "",
+                )
+                .good();
+        }
+        place.good(&["restore", &backup, "--data", copy, "--resume"]);
+        for topic in ["gone", "orders"] {
+            assert_eq!(
+                place.good(&["export", topic, "--data", copy]),
+                place.good(&["export", topic])
+            );
+        }
+        assert_eq!(
+            place
+                .json(&["topic", "list", "--deleted", "--data", copy])
+                .len(),
+            1
+        );
+        // Once more, since all is there.
+        place.good(&["restore", &backup, "--data", copy, "--resume"]);
+    }
+}
+
+#[test]
+fn a_backup_that_is_damaged_or_not_whole_is_refused() {
+    let place = Place::new();
+    odd_topic(&place, "orders", 50);
+    let backup = text(&place.path("backup")).to_owned();
+    place.good(&["backup", &backup]);
+    let file = place.path("backup/00001-orders.ndjson");
+    let good = std::fs::read_to_string(&file).unwrap();
+    let restore = |data: &str| place.run(&["restore", &backup, "--data", data]);
+    // A payload that is another one, in a line that can be read.
+    std::fs::write(&file, good.replacen("AP/+gA==", "AP/+gQ==", 1)).unwrap();
+    assert!(restore("a").bad(6).contains("is not what the backup says"));
+    // The last lines are lost.
+    let short: String = good
+        .lines()
+        .take(40)
+        .map(|line| format!("{line}\n"))
+        .collect();
+    std::fs::write(&file, short).unwrap();
+    restore("b").bad(6);
+    std::fs::write(&file, &good[..good.len() - 20]).unwrap();
+    restore("c").bad(6);
+    std::fs::remove_file(&file).unwrap();
+    restore("d").bad(6);
+    assert!(!place.path("d").exists(), "nothing was made");
+    std::fs::write(&file, &good).unwrap();
+    let unknown = [
+        "restore",
+        &backup,
+        "--data",
+        "e",
+        "--placement",
+        "ordres=file:x",
+    ];
+    place.run(&unknown).bad(2);
+    let escaped = std::fs::read_to_string(place.path("backup/manifest.json")).unwrap();
+    std::fs::write(
+        place.path("backup/manifest.json"),
+        escaped.replace("00001-orders.ndjson", "../x"),
+    )
+    .unwrap();
+    restore("f").bad(6);
+    std::fs::remove_file(place.path("backup/manifest.json")).unwrap();
+    assert!(restore("g").bad(3).contains("not finished"));
+}
