@@ -135,7 +135,7 @@ async fn append(
         if client.ask(&request).await?.status != 201 {
             return Err("an append was refused".into());
         }
-        if position as u64 % rate == 0 {
+        if (position as u64).is_multiple_of(rate) {
             peak = peak.max(server.resident()?);
         }
     }

@@ -197,13 +197,7 @@ async fn main() -> Result<()> {
             store.close().await
         }
         Work::Memory { events } => memory(events).await,
-        Work::Scan { events, runs } => {
-            let store: Arc<dyn Target> = Arc::new(Annals::files(path, 1, &[]).await?);
-            let mut drafts = Drafts::new(0, 1000, Ids::Ordered);
-            drive::fill(&store, &mut drafts, events, 1000).await?;
-            drive::scan(&store, runs, json!({})).await?;
-            store.close().await
-        }
+        Work::Scan { events, runs } => scan(path, events, runs).await,
         Work::Select { events } => big::select(path, events).await,
         Work::Big(work) => big::big(path, &work, time).await,
         Work::Crash { events } => big::crash(path, events).await,
@@ -235,6 +229,14 @@ async fn main() -> Result<()> {
         Work::Open { path } => big::open(&path).await,
         Work::FillAndLeave { path, events } => big::fill_and_leave(&path, events).await,
     }
+}
+
+async fn scan(path: &str, events: u64, runs: usize) -> Result<()> {
+    let store: Arc<dyn Target> = Arc::new(Annals::files(path, 1, &[]).await?);
+    let mut drafts = Drafts::new(0, 1000, Ids::Ordered);
+    drive::fill(&store, &mut drafts, events, 1000).await?;
+    drive::scan(&store, runs, json!({})).await?;
+    store.close().await
 }
 
 /// One client that appends single events, which were made before, to a topic in memory.
