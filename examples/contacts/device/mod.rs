@@ -296,6 +296,12 @@ impl Device {
         Ok(())
     }
 
+    /// As where the server has another store.
+    #[cfg(test)]
+    pub(crate) const fn forget_token(&mut self) {
+        self.token = SyncToken::START;
+    }
+
     pub(crate) async fn close(&self) -> Result<()> {
         Ok(self.store.close().await?)
     }

@@ -197,7 +197,7 @@ impl OneDevice {
     async fn work(mut self, progress: &watch::Sender<u64>) -> Result<Device> {
         let mut device = self.open().await?;
         let mut offline_for = 0;
-        for _ in 0..self.operations {
+        for number in 0..self.operations {
             let (entity, wish) = user::wish(&mut self.dice, &device.view());
             // What is refused here is what the user is told at once.
             device.make(entity, &wish).await?.ok();
@@ -210,7 +210,9 @@ impl OneDevice {
                 go_on_after(error)?;
             }
             offline_for = self.dice.below(8);
-            if self.place.adapter != "memory" && self.dice.percent(10) {
+            // Often, and once for certain.
+            let off = self.dice.percent(10) || number * 4 / 3 > self.operations;
+            if self.place.adapter != "memory" && off {
                 device = self.start_again(device).await?;
             }
         }
@@ -219,10 +221,19 @@ impl OneDevice {
 
     /// Switches the device off and on: it knows what it knew.
     async fn start_again(&self, device: Device) -> Result<Device> {
-        let (mirror, view) = (device.mirror().clone(), device.view());
+        let known = |device: &Device| {
+            let dropped = device.dropped().clone();
+            (
+                device.mirror().clone(),
+                device.view(),
+                dropped,
+                device.is_settled(),
+            )
+        };
+        let before = known(&device);
         device.close().await?;
         let device = self.open().await?;
-        if *device.mirror() != mirror || device.view() != view {
+        if known(&device) != before {
             return Err(format!("{} has forgotten something", self.name).into());
         }
         Ok(device)

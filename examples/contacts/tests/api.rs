@@ -288,9 +288,8 @@ async fn lists_are_searched_and_come_in_pages() {
 }
 
 #[tokio::test]
-async fn bad_input_is_answered_with_what_is_wrong() {
+async fn all_fields_that_are_wrong_are_named() {
     let service = Service::start(None).await;
-    let path = service.contact("Ada").await;
     let wrong = json!({ "name": " ", "email": "nobody", "phone": "call me" });
     let refused = service.post("/contacts", wrong).await;
     assert_eq!(refused.status, 422);
@@ -300,6 +299,16 @@ async fn bad_input_is_answered_with_what_is_wrong() {
         .map(|one| one["field"].as_str().unwrap())
         .collect();
     assert_eq!(fields, ["name", "email", "phone"]);
+    let refused = service.client.post(format!("{}/contacts", service.base));
+    let refused = refused.body("{").send().await.unwrap();
+    assert_eq!(refused.status().as_u16(), 400);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_is_answered_with_a_problem() {
+    let service = Service::start(None).await;
+    let path = service.contact("Ada").await;
     let none = "/contacts/00000000-0000-4000-8000-000000000000";
     let asked = [
         (
@@ -357,8 +366,5 @@ async fn bad_input_is_answered_with_what_is_wrong() {
         let answer = service.ask(method, &path, &[], body).await;
         assert_eq!(answer.status, status, "{method} {path}: {:?}", answer.body);
     }
-    let refused = service.client.post(format!("{}/contacts", service.base));
-    let refused = refused.body("{").send().await.unwrap();
-    assert_eq!(refused.status().as_u16(), 400);
     service.stop().await;
 }

@@ -199,3 +199,15 @@ async fn what_both_have_done_is_done_once() {
     assert_eq!(two.ann.mirror().contacts[&two.contact.id()].version, 2);
     two.service.stop().await;
 }
+
+#[tokio::test]
+async fn a_device_that_begins_anew_recognises_what_it_has() {
+    let mut two = Two::start().await;
+    make(&mut two.ann, two.contact, name("Ada L.")).await;
+    two.sync().await;
+    let before = two.bob.mirror().clone();
+    two.bob.forget_token();
+    two.bob.sync(false).await.unwrap();
+    assert_eq!(*two.bob.mirror(), before);
+    two.service.stop().await;
+}

@@ -66,19 +66,10 @@ async fn what_a_device_pushes_is_recorded_once_however_often_it_comes() {
     service.stop().await;
 }
 
-#[tokio::test]
-async fn what_the_domain_would_not_have_made_is_refused() {
-    let service = Service::start(None).await;
-    let path = service.contact("Ada").await;
-    let id = path.trim_start_matches("/contacts/");
-    let money = json!({ "cents": 1, "date": "2026-07-01" });
-    let paid = service.post(&format!("{path}/transactions"), money).await;
+/// Events of a contact that has a transaction.
+fn of_contact(id: &str) -> Vec<(Value, &'static str)> {
     let contact = format!("contact-{id}");
-    let transaction = format!("transaction-{}", paid.body["id"].as_str().unwrap());
-    let other = || format!("transaction-{}", Uuid::new_v4());
-    let none = Uuid::new_v4();
-    let amount = |contact: &str, cents: i64| json!({ "contact": contact, "cents": cents, "description": "", "date": "2026-07-01" });
-    let refused = [
+    vec![
         (
             event(&contact, "ContactDeleted", json!({}), 1),
             "contact-has-transactions",
@@ -119,6 +110,19 @@ async fn what_the_domain_would_not_have_made_is_refused() {
             "unreadable",
         ),
         (
+            event(&contact, "ContactChanged", json!({ "name": "B" }), 7),
+            "conflict",
+        ),
+    ]
+}
+
+/// Events of transactions, of which one belongs to that contact.
+fn of_transactions(id: &str, transaction: &str) -> Vec<(Value, &'static str)> {
+    let other = || format!("transaction-{}", Uuid::new_v4());
+    let none = Uuid::new_v4();
+    let amount = |contact: &str, cents: i64| json!({ "contact": contact, "cents": cents, "description": "", "date": "2026-07-01" });
+    vec![
+        (
             event(&other(), "TransactionCreated", amount(id, 0), 0),
             "invalid-fields",
         ),
@@ -133,7 +137,7 @@ async fn what_the_domain_would_not_have_made_is_refused() {
         ),
         (
             event(
-                &transaction,
+                transaction,
                 "TransactionDeleted",
                 json!({ "contact": none }),
                 1,
@@ -144,12 +148,19 @@ async fn what_the_domain_would_not_have_made_is_refused() {
             event(&other(), "TransactionDeleted", json!({ "contact": id }), 0),
             "not-found",
         ),
-        (
-            event(&contact, "ContactChanged", json!({ "name": "B" }), 7),
-            "conflict",
-        ),
-    ];
-    for (event, reason) in refused {
+    ]
+}
+
+#[tokio::test]
+async fn what_the_domain_would_not_have_made_is_refused() {
+    let service = Service::start(None).await;
+    let path = service.contact("Ada").await;
+    let id = path.trim_start_matches("/contacts/");
+    let money = json!({ "cents": 1, "date": "2026-07-01" });
+    let paid = service.post(&format!("{path}/transactions"), money).await;
+    let transaction = format!("transaction-{}", paid.body["id"].as_str().unwrap());
+    let all = [of_contact(id), of_transactions(id, &transaction)];
+    for (event, reason) in all.into_iter().flatten() {
         let outcomes = push(&service, std::slice::from_ref(&event)).await;
         assert_eq!(told(&outcomes), [reason], "{event}");
     }
@@ -200,6 +211,30 @@ async fn changes_come_in_portions_that_neither_miss_nor_repeat() {
             }
         }
         assert_eq!(positions, (1..=11).collect::<Vec<_>>(), "{limit}");
+    }
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_a_deleted_contact_and_its_new_transaction_that_are_pushed_at_once_one_is_refused() {
+    let service = Service::start(None).await;
+    for round in 0..60 {
+        let path = service.contact(&format!("c{round}")).await;
+        let id = path.trim_start_matches("/contacts/");
+        let delete = event(&format!("contact-{id}"), "ContactDeleted", json!({}), 1);
+        let amount = json!({ "contact": id, "cents": 5, "description": "", "date": "2026-07-01" });
+        let transaction = format!("transaction-{}", Uuid::new_v4());
+        let create = event(&transaction, "TransactionCreated", amount, 0);
+        let (deleted, created) = tokio::join!(
+            push(&service, std::slice::from_ref(&delete)),
+            push(&service, std::slice::from_ref(&create)),
+        );
+        let outcome = (told(&deleted)[0], told(&created)[0]);
+        let right = [
+            ("accepted", "contact-deleted"),
+            ("contact-has-transactions", "accepted"),
+        ];
+        assert!(right.contains(&outcome), "{outcome:?}");
     }
     service.stop().await;
 }
