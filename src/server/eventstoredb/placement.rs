@@ -102,6 +102,9 @@ impl Placements {
                 return Ok(Home::certain(DEFAULT_TOPIC));
             }
             if !exists(store, category).await? {
+                if is_deleted(store, category).await? {
+                    return Err(deleted());
+                }
                 self.make_default(store).await?;
                 return Ok(Home {
                     topic: DEFAULT_TOPIC.to_owned(),
@@ -115,10 +118,7 @@ impl Placements {
         let topic = self.marked_home(store, category, stream).await?;
         if topic == category && !exists(store, category).await? {
             // Its streams are in a topic that can be restored: they must not begin anew elsewhere.
-            return Err(Refusal::new(
-                StatusCode::NOT_FOUND,
-                "The topic of this category is deleted",
-            ));
+            return Err(deleted());
         }
         Ok(Home::certain(&topic))
     }
@@ -220,4 +220,15 @@ async fn exists(store: &EventStore, topic: &str) -> Result<bool> {
         Err(Error::TopicNotFound { .. }) => Ok(false),
         Err(error) => Err(error),
     }
+}
+
+/// Whether there was such a topic, and can be again.
+async fn is_deleted(store: &EventStore, topic: &str) -> Result<bool> {
+    let deleted = store.list_deleted_topics().await?;
+    Ok(deleted.iter().any(|one| one.name.as_str() == topic))
+}
+
+fn deleted() -> Refusal {
+    let reason = "The topic of this category is deleted";
+    Refusal::new(StatusCode::NOT_FOUND, reason)
 }

@@ -11,7 +11,7 @@ use super::{
     position::Place,
 };
 use crate::{
-    Clock as _, EventStore, RecordedEvent, SystemClock, Timestamp, TopicInfo,
+    EventStore, RecordedEvent, Timestamp, TopicInfo,
     server::access::{Action, Caller},
 };
 
@@ -49,27 +49,62 @@ pub(super) struct Found {
     pub(super) holds_back: bool,
 }
 
-/// The topics that a caller may read.
-pub(super) async fn topics(store: &EventStore, caller: &Caller) -> Result<Topics, Refusal> {
-    let mut topics = store.list_topics().await?;
-    topics.retain(|topic| caller.is_allowed(Action::Read, topic.name.as_str()));
-    Ok(Topics { topics })
-}
-
 /// Topics to be read as one.
 #[derive(Debug)]
 pub(super) struct Topics {
     pub(super) topics: Vec<TopicInfo>,
+    /// The moment up to which events are shown.
+    shown_up_to: Timestamp,
 }
 
 impl Topics {
-    /// The moment up to which events are shown.
-    fn shown_up_to(&self) -> Timestamp {
-        if self.topics.len() < 2 {
-            return Place::END.at;
-        }
+    /// The topics that a caller may read.
+    pub(super) async fn list(store: &EventStore, caller: &Caller) -> Result<Self, Refusal> {
+        // Before the list, so that a topic that is not in it has no event that is older.
+        let now = store.clock().now();
+        let mut topics = store.list_topics().await?;
+        topics.retain(|topic| caller.is_allowed(Action::Read, topic.name.as_str()));
         let held = i64::try_from(HOLD_BACK.as_micros()).unwrap_or(i64::MAX);
-        Timestamp::from_micros(SystemClock.now().as_micros().saturating_sub(held))
+        let shown_up_to = if topics.len() < 2 {
+            Place::END.at
+        } else {
+            Timestamp::from_micros(now.as_micros().saturating_sub(held))
+        };
+        Ok(Self {
+            topics,
+            shown_up_to,
+        })
+    }
+
+    /// Reads all topics of a caller, and tells which they were.
+    pub(super) async fn read_all(
+        store: &EventStore,
+        caller: &Caller,
+        wanted: Wanted,
+        filter: &Filter,
+    ) -> Result<(Self, Found), Refusal> {
+        let mut topics = Self::list(store, caller).await?;
+        loop {
+            let found = topics.read(store, wanted, filter).await?;
+            if topics.topics.len() > 1 {
+                return Ok((topics, found));
+            }
+            // Nothing was held back, so there must not have been another topic by then.
+            let by_now = Self::list(store, caller).await?;
+            if by_now.are(&topics) {
+                return Ok((topics, found));
+            }
+            topics = by_now;
+        }
+    }
+
+    /// Whether these are the same topics.
+    pub(super) fn are(&self, others: &Self) -> bool {
+        let all = |topics: &Self| -> Vec<_> {
+            let topics = topics.topics.iter();
+            topics.map(|topic| topic.created_position).collect()
+        };
+        all(self) == all(others)
     }
 
     async fn cursors(
@@ -92,13 +127,13 @@ impl Topics {
     /// Looks at events in the order of their places until there are enough that match.
     ///
     /// No more events are held at once than are asked for, and one more of each topic.
-    pub(super) async fn read(
+    async fn read(
         &self,
         store: &EventStore,
         wanted: Wanted,
         filter: &Filter,
     ) -> Result<Found, Refusal> {
-        let shown_up_to = self.shown_up_to();
+        let shown_up_to = self.shown_up_to;
         let behind = Timestamp::from_micros(shown_up_to.as_micros().saturating_add(1));
         let from = match wanted.way {
             Way::Forward => wanted.from,

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use self::{
     cursor::Way,
     filter::Filter,
-    merge::{Found, Topics, Wanted, topics},
+    merge::{Found, Topics, Wanted},
     position::Place,
 };
 use super::{
@@ -29,12 +29,15 @@ use super::{
     placement::DEFAULT_TOPIC,
 };
 use crate::{
-    Error, RecordedEvent, Subscribe,
+    Error, MergedSubscription, RecordedEvent, Subscribe,
     server::{access::Caller, state::App},
 };
 
 /// How often a long poll looks whether events may be shown that were held back.
 const HELD_BACK_LOOK: Duration = Duration::from_millis(250);
+
+/// How often a long poll looks whether there are other topics than those that it follows.
+const TOPICS_LOOK: Duration = Duration::from_secs(1);
 
 /// `GET /streams/$all/{position}/backward/{count}`
 pub(super) async fn backward(
@@ -122,14 +125,17 @@ async fn page(
         from: place,
         count,
     };
-    let topics = topics(&app.store, caller).await?;
     let patience = match way {
         Way::Forward => asked.long_poll()?,
         Way::Backward => None,
     };
     let found = match patience {
-        Some(patience) => read_patiently(app, &topics, wanted, filter, patience).await?,
-        None => topics.read(&app.store, wanted, filter).await?,
+        Some(patience) => read_patiently(app, caller, wanted, filter, patience).await?,
+        None => {
+            Topics::read_all(&app.store, caller, wanted, filter)
+                .await?
+                .1
+        }
     };
     shown(app, caller, asked, filter, wanted, found)
         .await?
@@ -139,35 +145,67 @@ async fn page(
 /// Reads again once there may be something, where there is nothing.
 async fn read_patiently(
     app: &App,
-    topics: &Topics,
+    caller: &Caller,
     wanted: Wanted,
     filter: &Filter,
     patience: Duration,
 ) -> Result<Found, Refusal> {
     let until = Instant::now() + patience;
-    let names = topics.topics.iter().map(|topic| topic.name.to_string());
-    let new = names.map(|name| (name, Subscribe::from_now()));
-    let mut new = match app.store.subscribe_many(new).await {
-        Ok(new) => new,
-        Err(Error::TopicNotFound { .. }) => return topics.read(&app.store, wanted, filter).await,
-        Err(error) => return Err(error.into()),
-    };
+    let mut followed = Topics::list(&app.store, caller).await?;
+    let mut new = follow(app, &followed).await?;
     let mut stopping = app.stopping.subscribe();
     loop {
-        let found = topics.read(&app.store, wanted, filter).await?;
+        let (topics, found) = Topics::read_all(&app.store, caller, wanted, filter).await?;
         let is_over = *stopping.borrow_and_update() || Instant::now() >= until;
         if !found.events.is_empty() || !found.is_end || is_over {
             return Ok(found);
         }
-        let soon = if found.holds_back {
-            until.min(Instant::now() + HELD_BACK_LOOK)
-        } else {
-            until
-        };
+        if new.is_none() || !topics.are(&followed) {
+            new = follow(app, &topics).await?;
+            followed = topics;
+            if new.is_some() {
+                // What was recorded before they were followed.
+                continue;
+            }
+        }
+        let soon = until.min(Instant::now() + HELD_BACK_LOOK);
         tokio::select! {
-            Some(_) = new.next(), if !found.holds_back => {}
-            () = tokio::time::sleep_until(soon) => {}
+            () = next(new.as_mut()), if !found.holds_back => {}
+            changed = are_others(app, caller, &followed), if !found.holds_back => changed?,
+            () = tokio::time::sleep_until(soon), if found.holds_back => {}
+            () = tokio::time::sleep_until(until) => {}
             _ = stopping.changed() => {}
+        }
+    }
+}
+
+/// Follows topics; none where one of them is deleted by now.
+async fn follow(app: &App, topics: &Topics) -> Result<Option<MergedSubscription>, Refusal> {
+    let names = topics.topics.iter().map(|topic| topic.name.to_string());
+    let new = names.map(|name| (name, Subscribe::from_now()));
+    match app.store.subscribe_many(new).await {
+        Ok(new) => Ok(Some(new)),
+        Err(Error::TopicNotFound { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Waits for an event.
+async fn next(new: Option<&mut MergedSubscription>) {
+    if let Some(new) = new
+        && new.next().await.is_some()
+    {
+        return;
+    }
+    std::future::pending().await
+}
+
+/// Waits until a caller's topics are others than they were.
+async fn are_others(app: &App, caller: &Caller, before: &Topics) -> Result<(), Refusal> {
+    loop {
+        tokio::time::sleep(TOPICS_LOOK).await;
+        if !Topics::list(&app.store, caller).await?.are(before) {
+            return Ok(());
         }
     }
 }
