@@ -2,7 +2,10 @@
 //! published, subscribers that poll, and what has to hold whatever is done.
 
 mod clients;
+mod control;
+mod pausing;
 mod polling;
 mod properties;
+mod races;
 mod server;
 mod table;

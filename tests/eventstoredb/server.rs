@@ -41,9 +41,13 @@ impl Served {
 
     /// Another server of the same store.
     pub(crate) async fn of(store: EventStore) -> Self {
-        let config = ServerConfig::new()
-            .listen((Ipv4Addr::LOCALHOST, 0).into())
-            .default_placement("memory", "");
+        let config = ServerConfig::new().default_placement("memory", "");
+        Self::with(store, config).await
+    }
+
+    /// A server that is told more than where it listens.
+    pub(crate) async fn with(store: EventStore, config: ServerConfig) -> Self {
+        let config = config.listen((Ipv4Addr::LOCALHOST, 0).into());
         let server = Server::bind(&store, config).await.unwrap();
         let address = server.address().unwrap();
         let (stop, stopped) = oneshot::channel();

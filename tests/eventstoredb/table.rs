@@ -8,7 +8,9 @@
 
 use std::{fmt::Write as _, fs, path::Path};
 
-use annals::TopicConfig;
+use annals::{
+    ConfigurationStream, EventStore, EventStoreConfig, TopicConfig, server::ServerConfig,
+};
 
 use super::server::{Answer, Served};
 
@@ -28,14 +30,25 @@ const TABLE: &str = include_str!("requests.http");
 
 #[tokio::test]
 async fn every_request_of_the_table_is_answered_exactly_so() {
-    let served = Served::start().await;
+    is_answered_so("memory", "").await;
+}
+
+#[tokio::test]
+async fn every_request_of_the_table_is_answered_exactly_so_where_topics_are_in_files() {
+    let directory = tempfile::tempdir().unwrap();
+    is_answered_so("file", directory.path().to_str().unwrap()).await;
+}
+
+/// Sends the table to a server whose topics are there.
+async fn is_answered_so(adapter: &str, connection: &str) {
+    let config = EventStoreConfig::new(ConfigurationStream::new(adapter, connection));
+    let store = EventStore::open(config).await.unwrap();
     for topic in ["order", "sealed"] {
-        served
-            .store
-            .create_topic(TopicConfig::memory(topic))
-            .await
-            .unwrap();
+        let topic = TopicConfig::new(topic, adapter, connection);
+        store.create_topic(topic).await.unwrap();
     }
+    let config = ServerConfig::new().default_placement(adapter, connection);
+    let served = Served::with(store, config).await;
     let (mut wrong, mut actual_table) = (0, String::new());
     for block in TABLE
         .split("====\n")
@@ -51,10 +64,12 @@ async fn every_request_of_the_table_is_answered_exactly_so() {
         write!(actual_table, "{comments}{asked}->\n{actual}\n====\n").unwrap();
     }
     // For the eye of whoever changes an answer on purpose.
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("requests.http");
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("requests-{adapter}.http"));
     fs::write(&path, actual_table).unwrap();
     assert_eq!(wrong, 0, "all that was answered is in {}", path.display());
+    let store = served.store.clone();
     served.stop().await;
+    store.close().await.unwrap();
 }
 
 fn comments_of(block: &str) -> (String, &str) {
