@@ -227,7 +227,7 @@ impl<'a> Follower<'a> {
         !is_empty
     }
 
-    async fn to_the_end(&mut self) {
+    async fn catch_up(&mut self) {
         while self.poll("").await {}
     }
 }
@@ -246,7 +246,7 @@ async fn who_follows_all_events_misses_none_that_is_recorded_late() {
         world.hands.advance(Duration::from_secs(10));
     }
     let mut follower = Follower::new(second);
-    follower.to_the_end().await;
+    follower.catch_up().await;
     assert_eq!(follower.seen, ids);
     // One has its time first, and can be read last, nearly as late as may be.
     let mut paused = world.adapter.pause_append("slow-1");
@@ -255,14 +255,14 @@ async fn who_follows_all_events_misses_none_that_is_recorded_late() {
     world.hands.advance(Duration::from_millis(1));
     let (early, appended) = append(first.address, "fast-1");
     created(appended).await;
-    follower.to_the_end().await;
+    follower.catch_up().await;
     world.hands.advance(Duration::from_millis(4_998));
-    follower.to_the_end().await;
+    follower.catch_up().await;
     paused.go_on();
     created(appending).await;
-    follower.to_the_end().await;
+    follower.catch_up().await;
     world.hands.advance(Duration::from_secs(5));
-    follower.to_the_end().await;
+    follower.catch_up().await;
     ids.extend([late, early]);
     assert_eq!(follower.seen, ids);
     world.stop().await;
@@ -291,7 +291,7 @@ async fn a_long_poll_of_all_events_misses_none_of_a_topic_that_is_created_meanwh
         world.hands.advance(Duration::from_secs(10));
     };
     tokio::join!(follower.poll("ES-LongPoll: 30"), others);
-    follower.to_the_end().await;
+    follower.catch_up().await;
     assert_eq!(follower.seen, ids);
     world.stop().await;
 }
@@ -304,7 +304,7 @@ async fn a_long_poll_of_all_events_is_answered_with_those_of_a_topic_that_is_cre
     created(append(first.address, "fast-1").1).await;
     world.hands.advance(Duration::from_secs(10));
     let mut follower = Follower::new(second);
-    follower.to_the_end().await;
+    follower.catch_up().await;
     let mut paused = world.adapter.pause_read("fast");
     let others = async {
         paused.reached().await;
@@ -334,7 +334,7 @@ async fn who_follows_a_single_topic_misses_nothing_of_a_second_that_is_created_m
     };
     let mut ids = vec![append("alone").await];
     let mut follower = Follower::new(second);
-    follower.to_the_end().await;
+    follower.catch_up().await;
     assert_eq!(follower.seen, ids, "nothing is held back");
     let mut paused = world.adapter.pause_read("streams");
     let others = async {
@@ -347,7 +347,7 @@ async fn who_follows_a_single_topic_misses_nothing_of_a_second_that_is_created_m
     };
     tokio::join!(follower.poll(""), others);
     world.hands.advance(Duration::from_secs(10));
-    follower.to_the_end().await;
+    follower.catch_up().await;
     assert_eq!(follower.seen, ids);
     world.stop().await;
 }
