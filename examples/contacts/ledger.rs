@@ -57,11 +57,16 @@ pub(crate) struct Answer<D> {
     pub(crate) again: bool,
 }
 
-/// Opens the store in which the service keeps everything, with its topic.
-pub(crate) async fn open_store(adapter: &str, connection: &str) -> Result<EventStore> {
+/// Opens a store that has its configuration where its events are.
+pub(crate) async fn open(adapter: &str, connection: &str) -> Result<EventStore> {
     let stream = ConfigurationStream::new(adapter, connection);
     let config = EventStoreConfig::new(stream).allow_plain_secrets();
-    let store = EventStore::open(config).await?;
+    Ok(EventStore::open(config).await?)
+}
+
+/// Opens the store in which the service keeps everything, with its topic.
+pub(crate) async fn open_store(adapter: &str, connection: &str) -> Result<EventStore> {
+    let store = open(adapter, connection).await?;
     create(&store, TopicConfig::new(TOPIC, adapter, connection)).await?;
     Ok(store)
 }

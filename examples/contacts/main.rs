@@ -16,6 +16,7 @@ mod event;
 mod http;
 mod ledger;
 mod memory;
+mod migrate;
 mod problem;
 mod refusal;
 mod rows;
@@ -33,6 +34,7 @@ use clap::{Args, Parser, Subcommand};
 
 use self::{
     ledger::Ledger,
+    migrate::Migrate,
     simulation::{Run, Simulate},
 };
 
@@ -52,6 +54,8 @@ enum Command {
     Serve(Serve),
     /// Lets devices work offline, and shows that all of them and the server end with the same.
     Simulate(Simulate),
+    /// Moves an existing PostgreSQL table of events into a topic, and verifies that.
+    Migrate(Migrate),
 }
 
 /// Where everything is kept.
@@ -87,6 +91,7 @@ async fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Serve(arguments) => serve(&arguments).await,
         Command::Simulate(arguments) => simulate(&arguments).await,
+        Command::Migrate(arguments) => migrate(&arguments).await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -138,6 +143,15 @@ async fn simulate(arguments: &Simulate) -> Result<()> {
     }
     wrong.iter().take(20).for_each(|one| println!("  {one}"));
     Err(format!("{} things are wrong", wrong.len()).into())
+}
+
+async fn migrate(arguments: &Migrate) -> Result<()> {
+    let report = migrate::run(arguments, interrupted()).await?;
+    println!(
+        "{} rows copied; the topic has all {} rows of {} streams, as they are in the table: SHA-256 {}",
+        report.copied, report.rows, report.streams, report.digest
+    );
+    Ok(())
 }
 
 /// Waits until somebody wants an end.

@@ -3,6 +3,7 @@
 mod api;
 mod devices;
 mod domain;
+mod migration;
 mod push;
 #[path = "../../../tests/servers/mod.rs"]
 mod servers;
