@@ -21,6 +21,8 @@ const PARTS: &[&str] = &[
     include_str!("events.json"),
     include_str!("streams.json"),
     include_str!("sync.json"),
+    include_str!("groups.json"),
+    include_str!("webhooks.json"),
 ];
 
 /// `GET /openapi.json`.
