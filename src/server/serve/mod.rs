@@ -36,6 +36,9 @@ const EXHAUSTED: Duration = Duration::from_millis(100);
 /// How often what was measured is put in order, whether anybody asks for it or not.
 const UPKEEP: Duration = Duration::from_secs(5);
 
+/// How long what the server does by itself may take to end, at the least.
+const FINISH: Duration = Duration::from_secs(5);
+
 /// A server that listens, and serves once [`serve`](Self::serve) is called.
 #[derive(Debug)]
 pub struct Server {
@@ -123,13 +126,18 @@ impl Server {
         info!(connections = connections.len(), "the server stops");
         let drained = timeout(app.config.drain, async {
             while connections.join_next().await.is_some() {}
-            app.finish().await;
         });
-        if drained.await.is_ok() {
-            return Ok(());
-        }
+        let drained = drained.await.is_ok();
         let cut = connections.len();
         connections.shutdown().await;
+        // Also where connections were cut off: nothing of the server is to go on without it.
+        let finished = timeout(app.config.drain.max(FINISH), app.finish()).await;
+        if finished.is_err() {
+            warn!("groups and webhooks were not left in time; their events are given again");
+        }
+        if drained {
+            return Ok(());
+        }
         Err(io::Error::new(
             io::ErrorKind::TimedOut,
             format!("{cut} connections were cut off, as they were not done in time"),
