@@ -83,6 +83,12 @@ impl Delivery {
         self.answer(Answer::Park(reason.into()));
     }
 
+    /// Nobody has tried it: it comes again at once, as though it had not been given.
+    #[cfg(feature = "server")]
+    pub(crate) fn untried(mut self) {
+        self.answer(Answer::Untaken);
+    }
+
     fn answer(&mut self, answer: Answer) {
         self.answered = true;
         self.send(answer);

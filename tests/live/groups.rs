@@ -5,6 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use annals::Consume;
 use futures_util::StreamExt;
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use crate::world::{World, append, config, in_files, within};
 
@@ -167,6 +171,44 @@ async fn an_answer_that_comes_too_late_is_said_to_and_the_event_comes_again() {
 }
 
 #[tokio::test]
+async fn what_a_client_that_hung_up_was_not_given_is_no_try_that_failed() {
+    let world = World::new().await;
+    configure(&world, "g", json!({ "tries": 1, "partitions": 1 })).await;
+    let mut socket = TcpStream::connect(world.address).await.unwrap();
+    let request =
+        "POST /api/v1/topics/orders/groups/g/take?wait=60s HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
+    socket.write_all(request.as_bytes()).await.unwrap();
+    while world.ok("GET", "topics/orders/groups/g", None).await["members"] != 1 {}
+    // The server lets go of the request, and closes the connection on its part.
+    socket.shutdown().await.unwrap();
+    let mut rest = Vec::new();
+    drop(within(socket.read_to_end(&mut rest)).await);
+    append(&world.store, "a", "Placed", 1..2).await;
+    let given = take(&world, "g", 1).await;
+    assert_eq!((number(&given[0]), &given[0]["attempt"]), (1, &json!(1)));
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn settings_that_another_server_was_told_count_at_once() {
+    let world = World::new().await;
+    let other = World::serve(world.store.clone(), config()).await;
+    append(&world.store, "a", "Placed", 1..2).await;
+    let backoff = json!({ "first": "10ms", "longest": "10ms" });
+    let many = json!({ "tries": 1000, "backoff": backoff, "partitions": 1 });
+    configure(&world, "g", many).await;
+    let first = take(&world, "g", 1).await;
+    answer(&world, "g", "retry", &first).await;
+    configure(&other, "g", json!({ "tries": 1, "partitions": 1 })).await;
+    let again = take(&world, "g", 1).await;
+    answer(&world, "g", "retry", &again).await;
+    within(async { while world.ok("GET", "topics/orders/groups/g", None).await["parked"] != 1 {} })
+        .await;
+    world.stop_serving().await;
+    other.stop().await;
+}
+
+#[tokio::test]
 async fn settings_and_positions_survive_a_restart_and_tokens_do_not() {
     let directory = tempfile::tempdir().unwrap();
     let world = World::serve(in_files(directory.path()).await, config()).await;
@@ -199,6 +241,7 @@ async fn settings_and_positions_survive_a_restart_and_tokens_do_not() {
     world.stop().await;
 }
 
+#[expect(clippy::too_many_lines, reason = "one request after the other")]
 #[tokio::test]
 async fn what_is_wrong_with_a_group_is_said() {
     let world = World::new().await;

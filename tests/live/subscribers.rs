@@ -295,6 +295,35 @@ async fn who_reads_nothing_for_long_is_cut_off() {
     drop(stuck);
 }
 
+#[tokio::test]
+async fn a_stream_that_is_never_quiet_ends_when_its_caller_may_not_read_any_more() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("access.toml");
+    let all = r#"anonymous = { allow = [{ topics = ["*"], actions = ["read"] }] }"#;
+    std::fs::write(&path, all).unwrap();
+    let config = config()
+        .access_file(&path)
+        .live_heartbeat(Duration::from_millis(40));
+    let world = World::serve(in_memory().await, config).await;
+    let mut live = open(world.address, "orders/live", None).await;
+    live.named("caught-up").await;
+    let store = world.store.clone();
+    let appending = tokio::spawn(async move {
+        for n in 0.. {
+            append(&store, "a", "Placed", n..n + 1).await;
+        }
+    });
+    assert_eq!(live.event().await.unwrap().0, 1);
+    std::fs::write(&path, "").unwrap();
+    world.reload.now();
+    let ended = within(live.named("ended")).await;
+    assert_eq!(ended.json()["reason"], "forbidden");
+    assert_eq!(live.message().await, None);
+    appending.abort();
+    assert!(appending.await.unwrap_err().is_cancelled());
+    world.stop().await;
+}
+
 /// Does something to the topic that ends its streams, and tells how they ended.
 async fn ends_by<F: Future<Output = ()>>(act: impl FnOnce(EventStore) -> F) -> String {
     let world = World::new().await;

@@ -6,6 +6,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use annals::{ConfigurationStream, EventStore, EventStoreConfig, TopicConfig};
 use axum::{
     Router,
     body::Bytes,
@@ -25,6 +26,9 @@ struct Post {
     body: Bytes,
 }
 
+/// Instead of a status: there is no answer at all.
+const SILENCE: u16 = 0;
+
 /// Answers as it is told, and 200 where it is told nothing.
 struct Receiver {
     address: SocketAddr,
@@ -41,6 +45,9 @@ async fn receive(
 ) -> (StatusCode, [(&'static str, &'static str); 1], String) {
     posts.send(Post { headers, body }).unwrap();
     let status = answers.lock().unwrap().pop_front().unwrap_or(200);
+    if status == SILENCE {
+        std::future::pending::<()>().await;
+    }
     let status = StatusCode::from_u16(status).unwrap();
     // More than anybody reads.
     (status, [("location", "/elsewhere")], "x".repeat(100_000))
@@ -269,6 +276,70 @@ async fn a_webhook_goes_on_after_a_restart_and_leaves_nothing_out() {
     assert_eq!(receiver.next().await.0, 32);
     assert!(receiver.answers.lock().unwrap().is_empty());
     world.stop().await;
+}
+
+#[tokio::test]
+async fn what_was_not_answered_when_the_server_stops_comes_again_and_is_no_try_that_failed() {
+    let directory = tempfile::tempdir().unwrap();
+    let world = World::serve(in_files(directory.path()).await, config()).await;
+    append(&world.store, "a", "Placed", 1..3).await;
+    let mut receiver = Receiver::new([SILENCE]).await;
+    register(&world, &receiver, json!({ "tries": 1 })).await;
+    assert_eq!(receiver.next().await, (1, 1));
+    let known = world.ok("GET", "webhooks/hook", None).await;
+    assert_eq!(
+        (&known["delivered"], &known["position"]),
+        (&json!(0), &json!(0))
+    );
+    world.stop().await;
+    let world = World::serve(in_files(directory.path()).await, config()).await;
+    // The attempt counts, and yet it is sent again: none has failed.
+    assert_eq!(receiver.next().await, (1, 2));
+    assert_eq!(receiver.next().await, (2, 1));
+    let known = until(&world, |known| known["lag"] == 0).await;
+    assert_eq!(known["parked"], 0);
+    world.stop().await;
+}
+
+/// A store on what other stores are on too.
+async fn shared(directory: &std::path::Path) -> EventStore {
+    let place = format!("file://{}", directory.display());
+    let config = EventStoreConfig::new(ConfigurationStream::blob(&place));
+    let store = EventStore::open(config).await.unwrap();
+    if store.get_topic("orders").await.is_err() {
+        let topic = TopicConfig::blob("orders", format!("{place}/topics"));
+        store.create_topic(topic).await.unwrap();
+    }
+    store
+}
+
+#[tokio::test]
+async fn two_servers_share_a_webhook_and_nothing_is_lost_when_one_stops() {
+    let directory = tempfile::tempdir().unwrap();
+    let first = World::serve(shared(directory.path()).await, config()).await;
+    let second = World::serve(shared(directory.path()).await, config()).await;
+    let mut receiver = Receiver::new([]).await;
+    register(&first, &receiver, json!({})).await;
+    // This one looks now, and not in a while.
+    let url = second.ok("GET", "webhooks/hook", None).await["url"].clone();
+    assert_eq!(url, receiver.url());
+    let mut seen = Vec::new();
+    for (n, world) in [&first, &second].into_iter().cycle().take(10).enumerate() {
+        let n = n as u64;
+        append(&world.store, "a", "Placed", n..n + 1).await;
+    }
+    while seen.len() < 4 {
+        seen.push(receiver.next().await.0);
+    }
+    first.stop().await;
+    append(&second.store, "a", "Placed", 10..15).await;
+    while seen.last() != Some(&14) {
+        seen.push(receiver.next().await.0);
+    }
+    // At least once: what was on its way may come twice.
+    seen.dedup();
+    assert_eq!(seen, Vec::from_iter(0..15));
+    second.stop().await;
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::Path, time::Duration};
 use annals::{
     Append, AppendReceipt, ConfigurationStream, EventStore, EventStoreConfig, NewEvent,
     TopicConfig,
-    server::{Server, ServerConfig},
+    server::{Reload, Server, ServerConfig},
 };
 use serde_json::json;
 use tokio::{sync::oneshot, task::JoinHandle};
@@ -17,6 +17,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct World {
     pub(crate) store: EventStore,
     pub(crate) address: SocketAddr,
+    pub(crate) reload: Reload,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<std::io::Result<()>>,
 }
@@ -60,6 +61,7 @@ impl World {
     pub(crate) async fn serve(store: EventStore, config: ServerConfig) -> Self {
         let server = Server::bind(&store, config).await.unwrap();
         let address = server.address().unwrap();
+        let reload = server.reload();
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(server.serve(async {
             drop(stopped.await);
@@ -67,6 +69,7 @@ impl World {
         Self {
             store,
             address,
+            reload,
             stop,
             serving,
         }
@@ -74,9 +77,15 @@ impl World {
 
     /// Stops the server in order, and closes the store.
     pub(crate) async fn stop(self) {
+        let store = self.store.clone();
+        self.stop_serving().await;
+        store.close().await.unwrap();
+    }
+
+    /// Stops the server, and leaves the store to others.
+    pub(crate) async fn stop_serving(self) {
         self.stop.send(()).unwrap();
         within(self.serving).await.unwrap().unwrap();
-        self.store.close().await.unwrap();
     }
 }
 

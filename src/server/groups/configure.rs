@@ -38,8 +38,9 @@ pub(super) async fn configure(
         .map_err(|error| settings::invalid(format!("the group's settings: {error}")))?;
     given.check()?;
     check_name(&group)?;
-    let known = known(&app, &topic, &group).await?;
+    // Asked before the settings: what somebody else says in between makes this one fail.
     let before = settings::version(&app.store, &topic, "group", &group).await?;
+    let known = known(&app, &topic, &group).await?;
     match &known {
         // Where it began, it has begun.
         Some(Stored { value, .. }) => {

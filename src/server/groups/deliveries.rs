@@ -67,9 +67,7 @@ pub(super) async fn take(
     // A moment at least: what is ready has to come from the member's task.
     let until = Instant::now() + wait.max(std::time::Duration::from_millis(50));
     for _ in 0..TRIES {
-        let member = app
-            .groups
-            .member(&app.store, (&topic, &group), &settings.value);
+        let member = app.groups.member(&app.store, (&topic, &group), &settings);
         let member = member.await?;
         let (reply, taken) = oneshot::channel();
         let taker = Taker { max, until, reply };

@@ -105,7 +105,10 @@ impl Hands {
                 },
                 () = sleep_until(alarm) => {}
                 delivery = self.member.next(), if wanted => match delivery {
-                    Some(Ok(delivery)) => self.hand_out(delivery).await,
+                    Some(Ok(delivery)) => match self.next_taker() {
+                        Some(taker) => self.hand_out(taker, delivery).await,
+                        None => delivery.untried(),
+                    },
                     ended => {
                         let error = ended.and_then(Result::err).unwrap_or(Error::Closed);
                         self.refuse(error);
@@ -181,11 +184,20 @@ impl Hands {
         true
     }
 
-    /// Gives the one who waits longest this delivery, and those that follow at once.
-    async fn hand_out(&mut self, first: Delivery) {
-        let Some(taker) = self.takers.pop_front() else {
-            return;
-        };
+    /// The one who waits longest. Those who have hung up are passed over.
+    fn next_taker(&mut self) -> Option<Taker> {
+        loop {
+            let taker = self.takers.pop_front()?;
+            if !taker.reply.is_closed() {
+                return Some(taker);
+            }
+        }
+    }
+
+    /// Gives him this delivery, and those that follow at once.
+    async fn hand_out(&mut self, taker: Taker, first: Delivery) {
+        // The group counts from a little later on: what is valid here is valid there.
+        let until = Instant::now() + self.answer_within;
         let mut deliveries = vec![first];
         let end = Instant::now() + GATHER * 10;
         while deliveries.len() < taker.max {
@@ -196,7 +208,6 @@ impl Hands {
                 Ok(_) | Err(_) => break,
             }
         }
-        let until = Instant::now() + self.answer_within;
         let mut taken = Vec::with_capacity(deliveries.len());
         for delivery in deliveries {
             let token = Uuid::new_v4();
@@ -208,9 +219,11 @@ impl Hands {
             self.out.insert(token, (delivery, until));
         }
         if let Err(Ok(untaken)) = taker.reply.send(Ok(taken)) {
-            // He has gone: they come again after a pause.
+            // He has hung up meanwhile, and has seen none of them.
             for one in untaken {
-                self.out.remove(&one.token);
+                if let Some((delivery, _)) = self.out.remove(&one.token) {
+                    delivery.untried();
+                }
             }
         }
     }

@@ -15,7 +15,7 @@ use super::{
     target,
 };
 use crate::{
-    EventStore,
+    EventStore, Version,
     server::{
         access::{Action, Caller},
         api::{body, query},
@@ -44,6 +44,8 @@ pub(super) async fn register(
     check_name(&name)?;
     check_secret(given.secret.as_deref())?;
     target::parse(&given.url, app.config.private_webhooks)?;
+    // Asked before the webhook: what somebody else says in between makes this one fail.
+    let expected = version(&app.store, &given.topic, "webhook", &name).await?;
     let before = app.webhooks.one(&app.store, &name).await?;
     if let Some(before) = &before
         && before.definition.topic != given.topic
@@ -55,7 +57,10 @@ pub(super) async fn register(
     let from = resolved(&app.store, &given.topic, given.from).await?;
     let definition = Definition::new(given, from, before.as_ref().map(|one| &one.definition));
     definition.check()?;
-    store(&app, &name, &definition).await?;
+    let place = (definition.topic.as_str(), "webhook", name.as_str());
+    let kept = (WEBHOOK_CONFIGURED, &definition);
+    keep(&app.store, place, kept, expected).await?;
+    app.webhooks.look(&app.store).await?;
     let status = if before.is_some() {
         StatusCode::OK
     } else {
@@ -109,17 +114,17 @@ async fn change(
 ) -> Result<Response, Problem> {
     query::none(uri)?;
     let shown = found(app, caller, name).await?;
-    set_paused(&app.store, name, &shown.definition, paused).await?;
+    set_paused(&app.store, name, (&shown.definition, shown.version), paused).await?;
     app.webhooks.look(&app.store).await?;
     let shown = found(app, caller, name).await?;
     Ok(Json(document(app, name, &shown).await?).into_response())
 }
 
-/// Keeps that a webhook is paused, or is not.
+/// Keeps that a webhook is paused, or is not, unless something else was said of it meanwhile.
 pub(super) async fn set_paused(
     store: &EventStore,
     name: &str,
-    definition: &Definition,
+    (definition, version): (&Definition, Version),
     paused: Option<&str>,
 ) -> crate::Result<()> {
     let mut next = definition.clone();
@@ -127,17 +132,8 @@ pub(super) async fn set_paused(
     if next == *definition {
         return Ok(());
     }
-    let before = version(store, &definition.topic, "webhook", name).await?;
     let place = (definition.topic.as_str(), "webhook", name);
-    keep(store, place, (WEBHOOK_CONFIGURED, &next), before).await?;
-    Ok(())
-}
-
-async fn store(app: &App, name: &str, definition: &Definition) -> Result<(), Problem> {
-    let before = version(&app.store, &definition.topic, "webhook", name).await?;
-    let place = (definition.topic.as_str(), "webhook", name);
-    keep(&app.store, place, (WEBHOOK_CONFIGURED, definition), before).await?;
-    app.webhooks.look(&app.store).await?;
+    keep(store, place, (WEBHOOK_CONFIGURED, &next), version).await?;
     Ok(())
 }
 

@@ -20,7 +20,10 @@ use axum::{
     routing::{get, post},
 };
 use parking_lot::Mutex;
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::{
+    sync::watch,
+    task::{JoinHandle, JoinSet},
+};
 
 use self::{
     definition::Definition,
@@ -57,10 +60,22 @@ pub(super) struct Webhooks {
     settings: Newest,
     sender: Result<Arc<Sender>, String>,
     /// Guards the table only.
-    known: Mutex<HashMap<String, Known>>,
+    table: Mutex<Table>,
     /// Turns true when no more is to be sent.
     stopping: watch::Sender<bool>,
     looking: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// The webhooks that are known.
+#[derive(Default)]
+struct Table {
+    known: HashMap<String, Known>,
+    /// Who sends, and who is about to end as another one has taken its place.
+    workers: JoinSet<()>,
+    /// How many looks have begun, and the newest whose findings are here: those of an older one are left
+    /// out.
+    begun: u64,
+    found: u64,
 }
 
 /// A webhook, and who sends its events.
@@ -69,7 +84,6 @@ struct Known {
     version: Version,
     report: Arc<Mutex<Report>>,
     stop: watch::Sender<bool>,
-    working: JoinHandle<()>,
 }
 
 /// A webhook as it is shown.
@@ -91,7 +105,7 @@ impl Webhooks {
         Self {
             settings: Newest::of(&[super::groups::WEBHOOK_CONFIGURED, super::groups::FORGOTTEN]),
             sender: Sender::new(config).map(Arc::new),
-            known: Mutex::default(),
+            table: Mutex::default(),
             stopping: watch::Sender::new(false),
             looking: Mutex::default(),
         }
@@ -123,17 +137,22 @@ impl Webhooks {
         if let Some(looking) = looking {
             drop(looking.await);
         }
-        let known = std::mem::take(&mut *self.known.lock());
+        let Table {
+            known, mut workers, ..
+        } = std::mem::take(&mut *self.table.lock());
         for one in known.values() {
             one.stop.send_replace(true);
         }
-        for (_, one) in known {
-            drop(one.working.await);
-        }
+        while workers.join_next().await.is_some() {}
     }
 
     /// Sees to it that what is registered is sent, and nothing else.
     async fn look(&self, store: &EventStore) -> crate::Result<()> {
+        let begun = {
+            let mut table = self.table.lock();
+            table.begun += 1;
+            table.begun
+        };
         let mut first = Ok(());
         let mut registered = HashMap::new();
         let mut unknown = Vec::new();
@@ -149,21 +168,25 @@ impl Webhooks {
                 }
             }
         }
-        self.reconcile(store, registered, &unknown);
+        self.reconcile(begun, store, registered, &unknown);
         first
     }
 
     fn reconcile(
         &self,
+        begun: u64,
         store: &EventStore,
         registered: HashMap<String, Stored<Definition>>,
         unknown: &[String],
     ) {
-        if *self.stopping.borrow() {
+        let mut table = self.table.lock();
+        // Asked with the table in hand: who stops takes it afterwards.
+        if *self.stopping.borrow() || begun < table.found {
             return;
         }
-        let mut known = self.known.lock();
-        known.retain(|name, one| {
+        table.found = begun;
+        while table.workers.try_join_next().is_some() {}
+        table.known.retain(|name, one| {
             // Where it cannot be looked, all stays as it is.
             let stays = match registered.get(name) {
                 Some(now) => now.version == one.version && now.value.topic == one.definition.topic,
@@ -175,7 +198,7 @@ impl Webhooks {
             stays
         });
         for (name, Stored { value, version }) in registered {
-            if known.contains_key(&name) {
+            if table.known.contains_key(&name) {
                 continue;
             }
             let report = Arc::<Mutex<Report>>::default();
@@ -184,27 +207,28 @@ impl Webhooks {
                 store: store.clone(),
                 name: name.clone(),
                 definition: value.clone(),
+                version,
                 sender: self.sender.clone(),
                 report: Arc::clone(&report),
                 stop: stop.subscribe(),
             };
-            let working = tokio::spawn(worker.run());
+            table.workers.spawn(worker.run());
             let one = Known {
                 definition: value,
                 version,
                 report,
                 stop,
-                working,
             };
-            known.insert(name, one);
+            table.known.insert(name, one);
         }
     }
 
     /// All webhooks, by name.
     async fn all(&self, store: &EventStore) -> Result<Vec<(String, Shown)>, Problem> {
         self.look(store).await?;
-        let known = self.known.lock();
-        let mut all: Vec<_> = known
+        let table = self.table.lock();
+        let mut all: Vec<_> = table
+            .known
             .iter()
             .map(|(name, one)| (name.clone(), one.shown()))
             .collect();
@@ -215,7 +239,7 @@ impl Webhooks {
     /// The webhook of a name, if there is one.
     async fn one(&self, store: &EventStore, name: &str) -> Result<Option<Shown>, Problem> {
         self.look(store).await?;
-        Ok(self.known.lock().get(name).map(Known::shown))
+        Ok(self.table.lock().known.get(name).map(Known::shown))
     }
 }
 

@@ -58,7 +58,8 @@ pub(super) fn parse(text: &str, private: bool) -> Result<Url, Problem> {
 /// Refuses an address that is written out and not public, or a name of this machine.
 fn check_host(url: &Url) -> Result<(), Problem> {
     let host = url.host_str().unwrap_or_default();
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    // A dot at the end is the same name.
+    let bare = host.trim_start_matches('[').trim_end_matches([']', '.']);
     let local =
         bare.eq_ignore_ascii_case("localhost") || bare.to_ascii_lowercase().ends_with(".localhost");
     let private = bare.parse().is_ok_and(|address| !is_public(address));
@@ -169,6 +170,8 @@ mod tests {
             "http://localhost:80/",
             "http://LOCALHOST/",
             "http://a.localhost/",
+            "http://localhost./",
+            "http://127.0.0.1./",
             "http://[::1]/",
             "http://[::ffff:127.0.0.1]/",
             "http://169.254.169.254/latest",

@@ -15,7 +15,7 @@ use super::{
     definition::Definition,
     sender::{Letter, Outcome, Sender},
 };
-use crate::{Clock, Delivery, Error, EventStore, Member, SystemClock, Timestamp};
+use crate::{Clock, Delivery, Error, EventStore, Member, SystemClock, Timestamp, Version};
 
 /// The first and the longest pause before a group that could not be joined is tried again.
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
@@ -27,6 +27,7 @@ pub(super) struct Worker {
     pub(super) store: EventStore,
     pub(super) name: String,
     pub(super) definition: Definition,
+    pub(super) version: Version,
     pub(super) sender: Result<Arc<Sender>, String>,
     pub(super) report: Arc<Mutex<Report>>,
     pub(super) stop: watch::Receiver<bool>,
@@ -152,8 +153,8 @@ impl Worker {
             }
             Outcome::Gone => {
                 let why = "the receiver has answered 410: it wants no more";
-                let paused =
-                    configure::set_paused(&self.store, &self.name, &self.definition, Some(why));
+                let now = (&self.definition, self.version);
+                let paused = configure::set_paused(&self.store, &self.name, now, Some(why));
                 if let Err(error) = paused.await {
                     delivery.failed(format!("410, and the pause was not recorded: {error}"));
                     return None;
