@@ -153,12 +153,16 @@ impl Events {
 
     /// The next message that a program sees.
     pub(crate) async fn message(&mut self) -> Option<Message> {
-        loop {
-            let message = self.raw_message().await?;
-            if !message.data.is_empty() {
-                return Some(message);
+        // Heartbeats are no news: who waits for more than them waits for ever.
+        within(async {
+            loop {
+                let message = self.raw_message().await?;
+                if !message.data.is_empty() {
+                    return Some(message);
+                }
             }
-        }
+        })
+        .await
     }
 
     /// The next event, with its position.

@@ -297,3 +297,29 @@ impl From<&Error> for Ended {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ConfigurationStream, EventStoreConfig, TopicConfig};
+
+    #[tokio::test]
+    async fn a_hub_reads_no_other_topic_that_has_the_name_later() {
+        let config = EventStoreConfig::new(ConfigurationStream::memory());
+        let store = EventStore::open(config).await.unwrap();
+        store.create_topic(TopicConfig::memory("t")).await.unwrap();
+        let hubs = Hubs::default();
+        let join = || hubs.join(&store, "t", Subscribe::from_now);
+        let (old, _live) = join().await.unwrap();
+        assert!(old.subscribe(&store, Subscribe::from_now()).await.is_ok());
+        let (same, _live) = join().await.unwrap();
+        assert!(Arc::ptr_eq(&old, &same));
+        store.delete_topic("t").await.unwrap();
+        store.create_topic(TopicConfig::memory("t")).await.unwrap();
+        let found = old.subscribe(&store, Subscribe::from_now()).await;
+        assert!(matches!(found, Err(Error::TopicNotFound { .. })));
+        let (new, _live) = join().await.unwrap();
+        assert!(!Arc::ptr_eq(&old, &new));
+        assert!(new.subscribe(&store, Subscribe::from_now()).await.is_ok());
+    }
+}

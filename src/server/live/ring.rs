@@ -192,3 +192,106 @@ impl Ring {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::TryStreamExt;
+
+    use super::*;
+    use crate::{
+        Append, ConfigurationStream, EventFilter, EventStore, EventStoreConfig, NewEvent, Read,
+        TopicConfig,
+    };
+
+    /// Events of two types by turns, of so many bytes.
+    async fn events(count: u64, size: usize) -> Vec<RecordedEvent> {
+        let config = EventStoreConfig::new(ConfigurationStream::memory());
+        let store = EventStore::open(config).await.unwrap();
+        store.create_topic(TopicConfig::memory("t")).await.unwrap();
+        for n in 0..count {
+            let event_type = if n % 2 == 0 { "Even" } else { "Odd" };
+            let event = NewEvent::json(event_type, &"x".repeat(size)).unwrap();
+            store
+                .append_events("t", Append::new([event]))
+                .await
+                .unwrap();
+        }
+        store
+            .read_events("t", Read::all())
+            .try_collect()
+            .await
+            .unwrap()
+    }
+
+    fn block(events: &[RecordedEvent]) -> Block {
+        let mut batch = Batch::default();
+        events.iter().for_each(|event| batch.add(event));
+        batch.take().unwrap()
+    }
+
+    fn ids(messages: &Bytes) -> Vec<u64> {
+        let text = std::str::from_utf8(messages).unwrap();
+        let ids = text.lines().filter_map(|line| line.strip_prefix("id: "));
+        ids.map(|id| id.parse().unwrap()).collect()
+    }
+
+    #[tokio::test]
+    async fn a_block_gives_exactly_what_comes_after_a_position() {
+        let events = events(7, 10).await;
+        let block = block(&events[2..]);
+        assert_eq!((block.before.get(), block.to.get()), (2, 7));
+        let query = |filter| LiveQuery {
+            after: None,
+            stream: None,
+            filter,
+        };
+        for after in 0..9 {
+            let expected: Vec<u64> = (3..8).filter(|position| *position > after).collect();
+            let all = block.messages(Position::new(after), &query(EventFilter::all()));
+            assert_eq!(ids(&all), expected, "after {after}");
+            let both = EventFilter::all().types(["Even", "Odd"]);
+            let filtered = block.messages(Position::new(after), &query(both));
+            assert_eq!(filtered, all, "after {after}");
+            let odd = EventFilter::all().types(["Odd"]);
+            let odd = block.messages(Position::new(after), &query(odd));
+            let expected: Vec<u64> = expected.into_iter().filter(|at| at % 2 == 0).collect();
+            assert_eq!(ids(&odd), expected, "after {after}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_ring_gives_all_that_it_says_it_reaches_and_nothing_else() {
+        let events = events(40, 100_000).await;
+        let mut ring = Ring::after(Position::START);
+        assert!(ring.reaches(Position::START));
+        for event in &events {
+            ring.add(block(std::slice::from_ref(event)));
+            assert!(ring.bytes <= RING);
+        }
+        let start = ring.start.get();
+        assert!((1..40).contains(&start), "{start}");
+        for after in 0..start {
+            assert!(!ring.reaches(Position::new(after)), "{after}");
+            assert!(matches!(ring.next(Position::new(after)), Found::Gone));
+        }
+        for after in start..40 {
+            assert!(ring.reaches(Position::new(after)), "{after}");
+            let Found::Block(next) = ring.next(Position::new(after)) else {
+                panic!("nothing after {after}");
+            };
+            assert_eq!((next.before.get(), next.to.get()), (after, after + 1));
+        }
+        assert!(matches!(ring.next(ring.end()), Found::Nothing));
+        assert!(matches!(ring.next(ring.end().next()), Found::Nothing));
+    }
+
+    #[tokio::test]
+    async fn a_ring_with_a_gap_begins_after_it() {
+        let events = events(6, 10).await;
+        let mut ring = Ring::after(Position::START);
+        ring.add(block(&events[..2]));
+        ring.add(block(&events[3..]));
+        assert!(matches!(ring.next(Position::new(2)), Found::Gone));
+        assert!(matches!(ring.next(Position::new(3)), Found::Block(_)));
+    }
+}

@@ -252,3 +252,58 @@ impl Known {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ConfigurationStream, EventStoreConfig, Position, TopicConfig};
+
+    async fn store() -> EventStore {
+        let config = EventStoreConfig::new(ConfigurationStream::memory());
+        let store = EventStore::open(config).await.unwrap();
+        store.create_topic(TopicConfig::memory("t")).await.unwrap();
+        store
+    }
+
+    fn registered(version: u64) -> HashMap<String, Stored<Definition>> {
+        let given = serde_json::json!({ "topic": "t", "url": "https://example.com/" });
+        let given = serde_json::from_value(given).unwrap();
+        let from = super::super::groups::Place::After(Position::START.get());
+        let value = Definition::new(given, from, None);
+        let version = Version::new(version);
+        HashMap::from([("hook".to_owned(), Stored { value, version })])
+    }
+
+    fn version(webhooks: &Webhooks) -> Option<u64> {
+        let table = webhooks.table.lock();
+        table.known.get("hook").map(|one| one.version.get())
+    }
+
+    #[tokio::test]
+    async fn a_look_that_took_long_undoes_nothing() {
+        let (store, webhooks) = (store().await, Webhooks::new(&ServerConfig::new()));
+        webhooks.reconcile(2, &store, registered(2), &[]);
+        webhooks.reconcile(1, &store, HashMap::new(), &[]);
+        assert_eq!(version(&webhooks), Some(2));
+        webhooks.reconcile(1, &store, registered(1), &[]);
+        assert_eq!(version(&webhooks), Some(2));
+        webhooks.reconcile(3, &store, HashMap::new(), &[]);
+        assert_eq!(version(&webhooks), None);
+        webhooks.stop().await;
+    }
+
+    #[tokio::test]
+    async fn nobody_sends_after_the_end() {
+        let (store, webhooks) = (store().await, Webhooks::new(&ServerConfig::new()));
+        webhooks.reconcile(1, &store, registered(1), &[]);
+        tokio::task::yield_now().await;
+        // Another one takes its place, and the first has not ended yet.
+        webhooks.reconcile(2, &store, registered(2), &[]);
+        webhooks.stop().await;
+        let sender = webhooks.sender.as_ref().unwrap();
+        assert_eq!(Arc::strong_count(sender), 1, "somebody goes on");
+        webhooks.reconcile(3, &store, registered(3), &[]);
+        assert_eq!(version(&webhooks), None);
+        assert_eq!(Arc::strong_count(sender), 1);
+    }
+}

@@ -150,3 +150,32 @@ fn reason(error: &dyn std::error::Error) -> String {
     }
     Chain(error).to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_name_that_leads_to_this_machine_leads_nowhere() {
+        let listener = tokio::net::TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0)));
+        let listener = listener.await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let url = format!("http://localhost:{port}/");
+        let config = ServerConfig::new().allow_private_webhooks(false);
+        // Also where the name itself would have been let through.
+        let strict = Sender::new(&config).unwrap().client;
+        let refused = strict.post(&url).send().await.unwrap_err();
+        assert!(
+            reason(&refused).contains("no public address"),
+            "{refused:?}"
+        );
+        let config = ServerConfig::new().allow_private_webhooks(true);
+        let free = Sender::new(&config).unwrap().client;
+        tokio::select! {
+            accepted = listener.accept() => drop(accepted.unwrap()),
+            answered = free.post(&url).send() => panic!("nobody has answered: {answered:?}"),
+        }
+    }
+}
