@@ -303,3 +303,22 @@ async fn a_sweep_removes_what_a_purge_could_not() {
         store.close().await.unwrap();
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_whose_opening_was_given_up_at_any_moment_opens_at_once() {
+    for moment in 0..100 {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().display().to_string();
+        let config = || EventStoreConfig::new(ConfigurationStream::file(&path));
+        let patience = Duration::from_micros(100 * moment);
+        let given_up = tokio::time::timeout(patience, EventStore::open(config())).await;
+        drop(given_up);
+        let store = EventStore::open(config()).await.unwrap();
+        store
+            .create_topic(TopicConfig::file("t", &path))
+            .await
+            .unwrap();
+        append(&store, "t", "First").await.unwrap();
+        store.close().await.unwrap();
+    }
+}

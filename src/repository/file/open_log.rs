@@ -85,6 +85,10 @@ impl Shared {
     pub(super) fn remove(&self, storage: StorageId) -> Result<()> {
         let cell = self.cell(storage);
         let mut removed = cell.changing.lock();
+        let closed = self.closed.read();
+        if *closed {
+            return Err(Error::Closed);
+        }
         *removed = true;
         if let Some(log) = cell.get() {
             if let Role::Writes(writer) = &log.role {
@@ -108,6 +112,11 @@ impl Shared {
         let path = layout::storage_path(&self.directory, placement.storage);
         let cell = self.cell(placement.storage);
         let removed = cell.changing.lock();
+        // Whoever closes waits for this: the next one to open the directory clears what is half made.
+        let closed = self.closed.read();
+        if *closed {
+            return Err(Error::Closed);
+        }
         if *removed {
             return Err(Error::TopicNotFound {
                 topic: placement.topic.to_string(),
