@@ -41,7 +41,7 @@ impl Program {
     /// Asks it to end, and waits until it has.
     pub(crate) fn stop(&mut self) {
         let status = Command::new("kill")
-            .args(["-INT", &self.process.id().to_string()])
+            .args(["-TERM", &self.process.id().to_string()])
             .status();
         assert!(status.unwrap().success());
         let begun = Instant::now();
