@@ -34,6 +34,7 @@ mod facts;
 mod filter;
 mod group;
 mod health;
+mod import;
 mod listener;
 mod names;
 mod notifier;

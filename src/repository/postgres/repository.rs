@@ -10,16 +10,15 @@ use tokio::{sync::watch, task::JoinHandle};
 
 use super::{
     catalog,
-    codec::{Moment, bigint, number},
+    codec::{bigint, number},
     connection::{Address, Session},
     errors::{Failure, Kind},
-    group::EventColumns,
     health::health,
+    import::Statement,
     listener::listen,
     notifier::Notifier,
     options::PostgresOptions,
     pages::{Start, pages},
-    schema::execute,
     sessions::Sessions,
     shared::{Args, Heads, Shared},
     topic::{Core, Topic},
@@ -35,12 +34,8 @@ use crate::{
         AppendBatch, EventRepository, OpenRequest, Page, ReadPlan, StorageEntry, TopicState,
         Verified,
         import::{Rest, Written, import},
-        record::RecordView,
     },
 };
-
-/// The most bytes, and the most events, of one statement of an import.
-const IMPORT: (usize, usize) = (8 << 20, 10_000);
 
 /// One `postgres` repository.
 #[derive(Debug)]
@@ -159,50 +154,13 @@ impl PostgresRepository {
         topic: &Topic,
         rest: Rest,
     ) -> Result<Written> {
-        let events = rest.events();
-        let some = events.get(..chunk(events)).unwrap_or_default();
-        let Some(first) = some.first() else {
+        let Some(statement) = Statement::of(&topic.core, rest.events())? else {
             let head = self.ask(topic, None).await?.head;
             return Ok(Written { head, count: 0 });
         };
-        let core = &topic.core;
-        let parameters: Vec<_> = (1..=14).map(|number| format!("${number}")).collect();
-        let sql = format!(
-            "SELECT head, written FROM {}({})",
-            core.names.function("import"),
-            parameters.join(", ")
-        );
-        // The lock that this takes is held until what is imported behind it is committed.
-        let enter = format!("SELECT {}()", core.names.function("enter"));
-        let moments: Option<Vec<_>> = some.iter().map(|one| Moment::of(one.recorded_at)).collect();
-        let moments = moments.ok_or_else(|| Error::InvalidAppend {
-            reason: "an event was recorded before the year -4712, where the calendar of the server begins".to_owned(),
-        })?;
-        let versions: Vec<_> = some.iter().map(|one| bigint(one.version.get())).collect();
-        let mut columns = EventColumns::default();
-        some.iter().for_each(|event| columns.push_recorded(event));
-        let arguments = Args::new()
-            .with(bigint(first.position.get()))
-            .with(versions)
-            .with(moments);
-        let arguments = columns.add_to(arguments);
+        let (core, count) = (&topic.core, statement.count());
         let imported = self.work(core.storage, move |connection| {
-            async move {
-                execute(connection, "BEGIN".to_owned()).await?;
-                let sealed = sqlx::query_scalar::<_, bool>(AssertSqlSafe(enter));
-                if sealed.fetch_one(&mut *connection).await? {
-                    execute(connection, "ROLLBACK".to_owned()).await?;
-                    return Ok(None);
-                }
-                let arguments = arguments.into_inner()?;
-                let row = sqlx::query_with(AssertSqlSafe(sql), arguments)
-                    .fetch_one(&mut *connection)
-                    .await?;
-                let imported = (number(row.try_get(0)?), row.try_get::<bool, _>(1)?);
-                execute(connection, "COMMIT".to_owned()).await?;
-                Ok(Some(imported))
-            }
-            .boxed()
+            statement.run(connection).boxed()
         });
         let imported = imported
             .await
@@ -215,7 +173,7 @@ impl PostgresRepository {
         self.shared.notifier.tell(core.storage, head);
         Ok(Written {
             head: Position::new(head),
-            count: if written { some.len() } else { 0 },
+            count: if written { count } else { 0 },
         })
     }
 
@@ -324,16 +282,6 @@ async fn open_topic(
         .entry(placement.storage)
         .or_insert_with(|| Arc::new(Topic::new(shared, placement, names)));
     Ok(Arc::clone(topic))
-}
-
-/// How many of these events go into one statement.
-fn chunk(events: &[RecordedEvent]) -> usize {
-    let mut bytes = 0;
-    let fits = events.iter().take(IMPORT.1).take_while(|event| {
-        bytes += RecordView::of_recorded(event).size_bound();
-        bytes <= IMPORT.0
-    });
-    fits.count().max(1)
 }
 
 #[async_trait]
