@@ -44,7 +44,7 @@ impl Client {
             self.more().await?;
         };
         let head = std::str::from_utf8(self.buffer.get(..begin).unwrap_or_default())?;
-        let status = head.get(9..12).ok_or("no status")?.parse()?;
+        let status: u16 = head.get(9..12).ok_or("no status")?.parse()?;
         let length: usize = head
             .lines()
             .find_map(|line| {
@@ -52,6 +52,7 @@ impl Client {
                 let is_length = name.eq_ignore_ascii_case("content-length");
                 is_length.then(|| value.trim().parse().ok()).flatten()
             })
+            .or_else(|| (status == 204).then_some(0))
             .ok_or("an answer without a length")?;
         while self.buffer.len() < begin + length {
             self.more().await?;
