@@ -60,6 +60,24 @@ async fn a_body_that_is_too_large_is_refused_before_it_is_sent_and_as_it_comes()
 }
 
 #[tokio::test]
+async fn a_body_may_be_as_large_as_the_limit_says_also_where_that_is_more_than_the_default() {
+    let mut limits = ServerLimits::default();
+    let usual = usize::try_from(limits.body_bytes).unwrap();
+    limits.body_bytes *= 2;
+    let world = World::new(limited(limits)).await;
+    let padded = |bytes: usize| {
+        let event = r#"{"type":"A","data":1}"#;
+        world
+            .append()
+            .body(format!("{event}{}", " ".repeat(bytes - event.len())))
+    };
+    assert_eq!(status(padded(usual + 1)).await, 201);
+    let (status, kind) = problem(send(padded(usual * 2 + 1)).await).await;
+    assert_eq!((status, kind.as_str()), (413, "too-large"));
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn json_that_is_nested_too_deeply_is_refused() {
     let world = World::new(limited(small())).await;
     let nested = |depth: usize| {

@@ -59,6 +59,28 @@ async fn metrics(world: &World) -> Values {
 }
 
 #[tokio::test]
+async fn what_a_client_pushes_is_counted_as_what_others_append() {
+    let world = World::new(config()).await;
+    let push = |expected: u64| {
+        let id = "01989f3e-7a54-7d2b-9d54-3a6c6a1b2c3d";
+        let event = json!({ "id": id, "type": "A", "stream": "s", "data": 17, "expectedVersion": expected });
+        let other = json!({ "id": "01989f3e-7a54-7d2b-9d54-3a6c6a1b2c3e", "type": "A", "stream": "t",
+                            "data": 1, "expectedVersion": 9 });
+        world
+            .request(Method::POST, "/api/v1/topics/orders/push")
+            .json(&json!({ "events": [event, other] }))
+    };
+    assert_eq!(status(push(0)).await, 200);
+    assert_eq!(status(push(0)).await, 200);
+    let values = metrics(&world).await;
+    assert_eq!(values["annals_appends_total"], 1.0);
+    assert_eq!(values["annals_duplicate_appends_total"], 1.0);
+    assert_eq!(values["annals_events_appended_total"], 1.0);
+    assert_eq!(values["annals_bytes_appended_total"], 2.0);
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn requests_appends_and_heads_are_counted_as_they_are() {
     let world = World::new(config()).await;
     let append = |body| {

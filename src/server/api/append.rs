@@ -43,7 +43,7 @@ pub(super) async fn append(
     let format = Format::of(&head.headers)?;
     let by_header = expectation::of(&head.headers)?;
     let key = header_text(&head.headers, &IDEMPOTENCY_KEY)?;
-    let body = body::read(&head.headers, body).await?;
+    let body = body::read(body).await?;
     let wanted = format.parse(&head.headers, body)?;
     let events = wanted.events.len();
     let bytes = wanted.events.iter().map(|event| event.payload.len()).sum();

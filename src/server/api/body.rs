@@ -8,31 +8,13 @@ use serde::Deserialize;
 
 use crate::server::problem::Problem;
 
-/// The largest body. Events of 16 MiB fit into it as base64, with room for what is around them.
-pub(in crate::server) const MOST_BYTES: usize = 32 << 20;
-
-/// Reads a body whole, up to [`MOST_BYTES`].
-pub(in crate::server) async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
-    let length = headers.get(header::CONTENT_LENGTH);
-    let length = length.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if length.is_some_and(|length| length > MOST_BYTES as u64) {
-        return Err(too_large());
-    }
-    to_bytes(body, MOST_BYTES).await.map_err(|error| {
-        // What the limit has cut off says so itself; else the connection broke.
-        let error = error.into_inner().to_string();
-        if error.contains("length limit exceeded") {
-            too_large()
-        } else {
-            Problem::bad_request(format!("the body could not be read: {error}"))
-        }
+/// Reads a body whole. How large it may be was settled before it came here: what is beyond the server's
+/// limits ends as a body that breaks off, and is answered with what it was.
+pub(in crate::server) async fn read(body: Body) -> Result<Bytes, Problem> {
+    to_bytes(body, usize::MAX).await.map_err(|error| {
+        let error = error.into_inner();
+        Problem::bad_request(format!("the body could not be read: {error}"))
     })
-}
-
-fn too_large() -> Problem {
-    let detail = format!("the body is larger than {MOST_BYTES} bytes");
-    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail)
-        .with("limit", MOST_BYTES as u64)
 }
 
 /// Reads a body that has to be JSON.
@@ -41,7 +23,7 @@ pub(in crate::server) async fn read_json(
     body: Body,
 ) -> Result<Bytes, Problem> {
     match media_type(headers) {
-        Some(kind) if kind.eq_ignore_ascii_case("application/json") => read(headers, body).await,
+        Some(kind) if kind.eq_ignore_ascii_case("application/json") => read(body).await,
         found => Err(unsupported(found, &["application/json"])),
     }
 }

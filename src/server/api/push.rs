@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::{accept::Format, body, expectation::Expected, names::Names, query, read::PAGE_BYTES};
 use crate::{
-    Error, EventStore, PushEvent, PushOutcome, RecordedEvent,
+    Error, PushEvent, PushOutcome, RecordedEvent,
     json::{NewEventDocument, write_event},
     server::{
         access::{Action, Caller},
@@ -59,7 +59,7 @@ pub(super) async fn push(
     let text = body::read_json(&head.headers, body).await?;
     let events = parse(&text)?;
     let mut pushing = Pushing {
-        store: &app.store,
+        app: &app,
         topic: &names.topic,
         shows_events: caller.is_allowed(Action::Read, &names.topic),
         refused: HashMap::new(),
@@ -92,8 +92,13 @@ fn parse(text: &[u8]) -> Result<Vec<Pushed>, Problem> {
     Ok(events.collect::<Result<_, Error>>()?)
 }
 
-/// An event, and its stream.
-type Pushed = (PushEvent, String);
+/// An event that is to be recorded.
+struct Pushed {
+    event: PushEvent,
+    stream: String,
+    /// The bytes of its payload.
+    bytes: usize,
+}
 
 impl Document<'_> {
     fn pushed(self, index: usize) -> Result<Pushed, Error> {
@@ -105,14 +110,19 @@ impl Document<'_> {
         let expected = self.expected.map(|Expected(expected)| expected);
         let stream = self.event.stream.as_deref().unwrap_or_default().to_owned();
         let event = self.event.into_event(index)?;
-        let pushed = PushEvent::new(event, stream.clone(), expected.unwrap_or_default());
-        Ok((pushed, stream))
+        let bytes = event.payload.len();
+        let event = PushEvent::new(event, stream.clone(), expected.unwrap_or_default());
+        Ok(Pushed {
+            event,
+            stream,
+            bytes,
+        })
     }
 }
 
 /// A push under way.
 struct Pushing<'a> {
-    store: &'a EventStore,
+    app: &'a App,
     topic: &'a str,
     /// Whether the caller may see what others have recorded.
     shows_events: bool,
@@ -126,21 +136,25 @@ impl Pushing<'_> {
     async fn some(&mut self, events: Vec<Pushed>) -> Result<(), Error> {
         let mut plan = Vec::with_capacity(events.len());
         let mut handed = Vec::with_capacity(events.len());
-        for (event, stream) in events {
-            let refused = self.refused.get(&stream).copied();
-            plan.push((event.id(), stream, refused));
+        for pushed in events {
+            let refused = self.refused.get(&pushed.stream).copied();
+            plan.push((pushed.event.id(), pushed.stream, pushed.bytes, refused));
             if refused.is_none() {
-                handed.push(event);
+                handed.push(pushed.event);
             }
         }
-        let mut outcomes = self.store.push(self.topic, handed).await?.into_iter();
-        for (id, stream, refused) in plan {
+        let pushed = self.app.store.push(self.topic, handed).await?;
+        let mut outcomes = pushed.into_iter();
+        for (id, stream, bytes, refused) in plan {
             let outcome = match refused {
                 Some(refused) => Some(PushOutcome::Follows { refused }),
                 None => outcomes.next(),
             };
             let Some(outcome) = outcome else { break };
-            if !outcome.is_recorded() {
+            if outcome.is_recorded() {
+                let duplicate = matches!(outcome, PushOutcome::Duplicate { .. });
+                self.app.metrics.appended(1, bytes, duplicate);
+            } else {
                 self.refused.entry(stream).or_insert(id);
             }
             self.write((id, outcome));
