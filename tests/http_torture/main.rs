@@ -15,6 +15,7 @@ mod servers;
 
 use std::{
     collections::BTreeMap,
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -40,6 +41,8 @@ use servers::Postgres;
 const CLIENTS: u32 = 3;
 /// A topic that has so many events gets no more: reading it would take all the time.
 const MOST_EVENTS: u64 = 9_000;
+/// In seconds. What clients saw in a round is kept in memory until the round is judged.
+const LONGEST_ROUND: u64 = 150;
 
 fn number(variable: &str, otherwise: u64) -> u64 {
     std::env::var(variable).map_or(otherwise, |text| text.parse().unwrap())
@@ -146,16 +149,29 @@ async fn what_clients_of_a_server_saw_can_have_been_whatever_went_away() {
     println!("ANNALS_TORTURE_SEED={seed}");
     let database = Arc::new(Postgres::start(&[]));
     let directory = tempfile::tempdir().unwrap();
-    let data = directory.path().join("data");
+    let mut left = number("ANNALS_TORTURE_SECONDS", 8);
+    let mut nth = 0;
+    while left > 0 {
+        let seconds = left.min(LONGEST_ROUND);
+        round(nth, seconds, seed + nth, directory.path(), &database).await;
+        left -= seconds;
+        nth += 1;
+    }
+}
+
+/// New topics beside those of the rounds before, clients and faults for so many seconds, and judgement.
+async fn round(nth: u64, seconds: u64, seed: u64, directory: &Path, database: &Arc<Postgres>) {
+    let data = directory.join("data");
     let place = data.to_str().unwrap();
-    let topics = ["in-files", "in-a-database", "in-objects"];
+    let kinds = ["in-files", "in-a-database", "in-objects"];
+    let topics = kinds.map(|kind| format!("{kind}-{nth}"));
     let store = open(place).await;
-    let objects = format!("file://{}/objects", directory.path().display());
-    let files = TopicConfig::file(topics[0], place).option("segment_bytes", "65536");
+    let objects = format!("file://{}/objects", directory.display());
+    let files = TopicConfig::file(&topics[0], place).option("segment_bytes", "65536");
     store.create_topic(files).await.unwrap();
-    let tables = TopicConfig::postgres(topics[1], database.fresh());
+    let tables = TopicConfig::postgres(&topics[1], database.fresh());
     store.create_topic(tables).await.unwrap();
-    let objects = TopicConfig::blob(topics[2], objects).option("compact_slots", "8");
+    let objects = TopicConfig::blob(&topics[2], objects).option("compact_slots", "8");
     store.create_topic(objects).await.unwrap();
     store.close().await.unwrap();
 
@@ -164,7 +180,7 @@ async fn what_clients_of_a_server_saw_can_have_been_whatever_went_away() {
     let ended = Arc::new(AtomicBool::new(false));
     let mut tasks = Vec::new();
     let mut who = 0;
-    for topic in topics {
+    for topic in &topics {
         for _ in 0..CLIENTS {
             who += 1;
             let client = Client::new(&server, topic, 0, who);
@@ -179,15 +195,14 @@ async fn what_clients_of_a_server_saw_can_have_been_whatever_went_away() {
             tasks.push(tokio::spawn(follow(who, server, topic, filter, ended)));
         }
     }
-    let until = Instant::now() + Duration::from_secs(number("ANNALS_TORTURE_SECONDS", 8));
-    let faults = tokio::task::spawn_blocking(move || {
-        faults(program, &database, Random(seed ^ 7), until);
-        database
-    });
-    let _database = faults.await.unwrap();
+    let until = Instant::now() + Duration::from_secs(seconds);
+    let crashing = Arc::clone(database);
+    let faults = move || faults(program, &crashing, Random(seed ^ 7), until);
+    let program = tokio::task::spawn_blocking(faults).await.unwrap();
     ended.store(true, Ordering::Relaxed);
     let notes = join_all(tasks).await.into_iter();
     let entries: Vec<_> = notes.flat_map(|notes| notes.unwrap()).collect();
+    drop(program);
     let store = open(place).await;
     let logs = logs(&store, &topics).await;
     judge(&entries, &logs, seed);
@@ -195,14 +210,14 @@ async fn what_clients_of_a_server_saw_can_have_been_whatever_went_away() {
 }
 
 /// Reads every topic whole.
-async fn logs(store: &EventStore, topics: &[&str]) -> Logs {
+async fn logs(store: &EventStore, topics: &[String]) -> Logs {
     let mut logs = BTreeMap::new();
     for topic in topics {
         let read = Read::all().include_deleted();
         let log: Vec<_> = store.read_events(topic, read).try_collect().await.unwrap();
         let verified = store.verify_topic(topic).await.unwrap();
         assert_eq!(verified.events, log.len() as u64);
-        logs.insert((*topic).to_owned(), log);
+        logs.insert(topic.clone(), log);
     }
     logs
 }
