@@ -124,6 +124,7 @@ fn a_backup_says_that_it_leaves_out_deleted_topics() {
     let told = place.good(&["backup", &backup, "--without-deleted"]);
     assert!(told.contains("deleted ones left out"), "{told}");
     assert_eq!(manifest(&place)["withDeleted"], false);
+    assert_eq!(manifest(&place)["topics"], serde_json::json!([]));
     let told = place.good(&["restore", &backup, "--data", "new"]);
     assert!(told.contains("the backup has no deleted ones"), "{told}");
 }
@@ -234,13 +235,126 @@ fn a_backup_that_is_damaged_or_not_whole_is_refused() {
         "ordres=file:x",
     ];
     place.run(&unknown).bad(2);
+    // A file elsewhere, whatever is in it.
+    std::fs::write(place.path("x"), &good).unwrap();
     let escaped = std::fs::read_to_string(place.path("backup/manifest.json")).unwrap();
     std::fs::write(
         place.path("backup/manifest.json"),
         escaped.replace("00001-orders.ndjson", "../x"),
     )
     .unwrap();
-    restore("f").bad(6);
+    assert!(restore("f").bad(6).contains("names a file"));
     std::fs::remove_file(place.path("backup/manifest.json")).unwrap();
     assert!(restore("g").bad(3).contains("not finished"));
+}
+
+/// Changes an entry of the manifest.
+fn amend(place: &Place, change: impl FnOnce(&mut Value)) {
+    let mut manifest = manifest(place);
+    change(&mut manifest);
+    let path = place.path("backup/manifest.json");
+    std::fs::write(path, manifest.to_string()).unwrap();
+}
+
+#[test]
+fn a_manifest_that_says_something_else_than_its_files_is_noticed() {
+    let place = Place::new();
+    odd_topic(&place, "orders", 20);
+    let backup = text(&place.path("backup")).to_owned();
+    place.good(&["backup", &backup]);
+    let whole = manifest(&place);
+    let zeros: Value = "0".repeat(64).into();
+    for (member, other) in [
+        ("events", 19.into()),
+        ("bytes", 1.into()),
+        ("sha256", zeros),
+    ] {
+        amend(&place, |manifest| manifest["topics"][0][member] = other);
+        let told = place.run(&["restore", &backup, "--data", member]).bad(6);
+        assert!(told.contains("is not what the backup says"), "{told}");
+        amend(&place, |manifest| *manifest = whole.clone());
+    }
+    amend(&place, |manifest| manifest["format"] = 2.into());
+    let newer = place.run(&["restore", &backup, "--data", "newer"]).bad(2);
+    assert!(newer.contains("format 2"), "{newer}");
+    assert!(!place.path("newer").exists(), "nothing was made");
+}
+
+#[test]
+fn a_store_that_has_other_topics_takes_no_backup() {
+    let place = Place::new();
+    let fill = |data: &str, lines: u64| {
+        place.good(&["topic", "create", "gone", "--data", data]);
+        let append = ["append", "gone", "--data", data];
+        place.feed(&append, crate::run::events(lines)).good();
+        place.good(&["topic", "delete", "gone", "--data", data]);
+    };
+    fill("annals-data", 3);
+    fill("annals-data", 5);
+    let backup = text(&place.path("backup")).to_owned();
+    place.good(&["backup", &backup]);
+    // A deleted topic is one, too; and one of the same name is not the same.
+    fill("other", 3);
+    let restore = ["restore", &backup, "--data", "other"];
+    assert!(place.run(&restore).bad(4).contains("has topics"));
+    let resumed = place.run(&[&restore[..], &["--resume"]].concat()).bad(6);
+    assert!(resumed.contains("is not what the backup says"), "{resumed}");
+    // Those of one name are compared in the order in which they were deleted.
+    place.good(&["restore", &backup, "--data", "new"]);
+    place.good(&["restore", &backup, "--data", "new", "--resume"]);
+    let deleted = place.json(&["topic", "list", "--deleted", "--data", "new"]);
+    assert_eq!(deleted.len(), 2);
+}
+
+#[test]
+fn topics_are_restored_with_their_options_where_they_are_wanted() {
+    let place = Place::new();
+    for topic in ["orders", "audit"] {
+        place.good(&["topic", "create", topic, "--option", "sync=never"]);
+    }
+    let backup = text(&place.path("backup")).to_owned();
+    place.good(&["backup", &backup]);
+    let shown = |data: &str, topic: &str| {
+        let shown = place.json(&["topic", "show", topic, "--data", data]);
+        let shown = &shown[0];
+        let directory = shown["connection"].as_str().unwrap().to_owned();
+        (directory, shown["options"].clone())
+    };
+    let (here, there) = (place.path("here"), place.path("there"));
+    let of = |topic: &str, adapter: &str, path| format!("{topic}={adapter}:{}", text(path));
+    let (all, one) = (of("*", "file", &here), of("orders", "file", &there));
+    let placed = ["--placement", &*all, "--placement", &*one];
+    place.good(&[&["restore", &backup, "--data", "new"][..], &placed].concat());
+    let options = serde_json::json!({ "sync": "never" });
+    let at = |path| (text(path).to_owned(), options.clone());
+    assert_eq!(shown("new", "orders"), at(&there));
+    assert_eq!(shown("new", "audit"), at(&here));
+    // What files know is nothing to an object store.
+    let stored = format!("*=blob:file://{}", text(&place.path("objects")));
+    let restore = ["restore", &backup, "--data", "stored", "--placement"];
+    place.good(&[&restore[..], &[&*stored]].concat());
+    assert_eq!(shown("stored", "orders").1, serde_json::json!({}));
+}
+
+#[test]
+fn a_password_that_is_not_in_a_backup_is_asked_for() {
+    let place = Place::new();
+    odd_topic(&place, "orders", 5);
+    let backup = text(&place.path("backup")).to_owned();
+    place.good(&["backup", &backup]);
+    let masked = "postgres://eve:***@localhost/x";
+    amend(&place, |manifest| {
+        manifest["topics"][0]["connection"] = masked.into();
+    });
+    // Where it was beside the configuration stream, it is restored beside that.
+    place.good(&["restore", &backup, "--data", "new"]);
+    amend(&place, |manifest| {
+        manifest["topics"][0]["home"] = false.into();
+    });
+    let asked = place.run(&["restore", &backup, "--data", "other"]).bad(2);
+    assert!(asked.contains("--placement 'orders="), "{asked}");
+    assert!(!place.path("other").exists(), "nothing was made");
+    let there = format!("orders=file:{}", text(&place.path("there")));
+    let restore = ["restore", &backup, "--data", "other", "--placement", &there];
+    place.good(&restore);
 }

@@ -62,6 +62,11 @@ fn placement(text: &str) -> Result<(String, (String, String)), String> {
     ))
 }
 
+/// Whether a password is left out of a connection, or of an option.
+fn is_masked(text: &str) -> bool {
+    text.contains("***")
+}
+
 impl Arguments {
     pub(crate) async fn run(self, session: &Session) -> Result<(), Failure> {
         let manifest = Manifest::read(&self.directory)?;
@@ -129,8 +134,8 @@ impl Arguments {
                 let reason = format!("{} is missing in the backup", path.display());
                 return Err(Failure::new(Kind::Corruption, reason));
             }
-            let masked = |text: &String| text.contains("***");
-            let lost = masked(&entry.connection) || entry.options.values().any(masked);
+            let options = &mut entry.options.values();
+            let lost = is_masked(&entry.connection) || options.any(|value| is_masked(value));
             if lost && !entry.home && self.placement(&entry.name).is_none() {
                 return Err(Failure::usage(format!(
                     "the password in the connection of topic {0} is not in the backup; give --placement '{0}=ADAPTER:CONNECTION'",
@@ -151,18 +156,16 @@ impl Arguments {
     }
 
     fn config(&self, entry: &Entry) -> Result<TopicConfig, Failure> {
-        if let Some((adapter, connection)) = self.placement(&entry.name) {
-            let connection = absolute(adapter, connection)?;
-            return Ok(TopicConfig::new(&entry.name, adapter, connection));
-        }
-        let (adapter, connection) = if entry.home {
-            self.common.home()?
-        } else {
-            (entry.adapter.clone(), entry.connection.clone())
+        let (adapter, connection) = match self.placement(&entry.name) {
+            Some((adapter, connection)) => (adapter.clone(), absolute(adapter, connection)?),
+            None if entry.home => self.common.home()?,
+            None => (entry.adapter.clone(), entry.connection.clone()),
         };
         let mut config = TopicConfig::new(&entry.name, &adapter, connection);
         if adapter == entry.adapter {
-            for (key, value) in &entry.options {
+            // What is masked is not known; it was asked for where it is needed.
+            let known = entry.options.iter().filter(|(_, value)| !is_masked(value));
+            for (key, value) in known {
                 config = config.option(key, value);
             }
         }
