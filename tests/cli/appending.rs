@@ -98,6 +98,33 @@ fn a_key_records_the_same_input_once() {
     assert!(error.contains("line"), "{error}");
     let own = "{\"type\":\"A\",\"id\":\"01989f3e-7a54-7d2b-9d54-3a6c6a1b2c3d\"}";
     place.feed(&arguments, own).bad(2);
+    let empty = ["append", "orders", "--idempotency-key", ""];
+    place.feed(&empty, &input).bad(2);
+    assert_eq!(count(&place), 25);
+}
+
+#[test]
+fn events_are_as_large_as_a_store_takes_them_and_no_larger() {
+    let place = with_topic();
+    let event = |bytes: usize| format!(r#"{{"type":"A","data":"{}"}}"#, "x".repeat(bytes));
+    place.feed(&["append", "orders"], event(2 << 20)).good();
+    let append = ["append", "orders", "--json"];
+    let error = place.feed(&append, event(17 << 20)).bad_json(2);
+    assert!(error["limit"].as_u64().unwrap() >= 2 << 20, "{error}");
+    let error = place.feed(&append, event(48 << 20)).bad_json(2);
+    let message = error["message"].as_str().unwrap();
+    assert!(message.contains("line 1: it is longer than"), "{message}");
+    assert_eq!(count(&place), 1);
+}
+
+#[test]
+fn a_topic_that_is_not_there_is_told_before_any_line_is_awaited() {
+    let place = with_topic();
+    let mut child = place.start(&["append", "ordres"]);
+    // Its input stays open.
+    let input = child.stdin.take().unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(3));
+    drop(input);
 }
 
 #[test]

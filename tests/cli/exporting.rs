@@ -31,6 +31,14 @@ fn an_import_of_an_export_is_exact() {
     let exported = place.good(&["export", "orders"]);
     assert_eq!(exported.lines().count(), 303);
     assert!(exported.contains("dataBase64") && exported.contains("$stream-restored"));
+    // All of each event is in it, as it is read.
+    assert_eq!(
+        exported,
+        place.good(&["read", "orders", "--include-deleted"])
+    );
+    let fourth = &crate::run::objects(&exported)[3];
+    assert_eq!(fourth["tags"], serde_json::json!(["a:1", "b \"2\""]));
+    assert_eq!(fourth["metadata"]["user"], "eve");
     let file = place.path("orders.ndjson");
     place.good(&["export", "orders", "--output", text(&file)]);
     assert_eq!(std::fs::read_to_string(&file).unwrap(), exported);
@@ -167,6 +175,8 @@ fn what_does_not_fit_is_refused_and_nothing_of_it_recorded() {
     // An id that is recorded at another place.
     let known = lines[20].replace(&id(lines[20]), &id(lines[3]));
     refuse(known, 4, "at another position");
+    let error = refuse(format!("\n{}", lines[21]), 2, "line");
+    assert_eq!(error["line"], 2, "{error}");
     refuse(
         lines[20].replace("\"recordedAt\":\"2", "\"recordedAt\":\"1"),
         2,

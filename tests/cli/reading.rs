@@ -2,7 +2,10 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 
-use crate::run::{Place, events, text};
+use crate::{
+    exporting::odd_topic,
+    run::{Place, events, text},
+};
 
 fn with_events() -> Place {
     let place = Place::new();
@@ -87,6 +90,17 @@ fn filters_and_bounds_choose_events() {
 }
 
 #[test]
+fn a_deleted_stream_is_read_where_that_is_asked_for() {
+    let place = Place::new();
+    odd_topic(&place, "odd", 20);
+    let gone = ["read", "odd", "--stream", "order-2"];
+    place.run(&gone).bad(3);
+    let read = place.json(&[&gone[..], &["--include-deleted"]].concat());
+    assert_eq!(read.len(), 6);
+    assert_eq!(read[5]["type"], "$stream-deleted");
+}
+
+#[test]
 fn a_table_shows_no_control_characters() {
     let place = Place::new();
     place.good(&["topic", "create", "orders"]);
@@ -98,6 +112,11 @@ fn a_table_shows_no_control_characters() {
         table.contains("red next") && !table.contains('\u{1b}'),
         "{table}"
     );
+    let long = format!(r#"{{"type":"A","data":"{}"}}"#, "x".repeat(500));
+    place.feed(&["append", "orders"], long).good();
+    let table = place.good(&["read", "orders", "--format", "table"]);
+    let last = table.lines().last().unwrap();
+    assert!(last.ends_with('…') && last.chars().count() < 250, "{last}");
 }
 
 #[test]
@@ -122,7 +141,16 @@ fn streams_and_types_are_listed() {
     let total: u64 = types.iter().map(|one| one["count"].as_u64().unwrap()).sum();
     assert_eq!(total, 200);
     assert_eq!(types[0]["type"], "Kind 0");
+    let later = place.json(&["streams", "orders", "--after", "2", "--limit", "1"]);
+    assert_eq!(later[0]["stream"], "order-2");
+    // The most frequent first.
+    let rest = place.json(&["types", "orders", "--after", "5"]);
+    assert_eq!(
+        (&rest[6]["type"], &rest[6]["count"]),
+        (&"Kind 4".into(), &27.into())
+    );
     let some = place.json(&["types", "orders", "--type", "Kind 3", "--after", "100"]);
+    assert_eq!(some.len(), 1);
     assert_eq!(some[0]["count"], 15);
 }
 
@@ -152,6 +180,9 @@ fn damage_is_found_and_named() {
     );
     assert_eq!(ran.bad_json(6)["error"], "corruption");
     place.good(&["verify", "whole"]);
+    // Damage is the worst that there is to tell.
+    place.run(&["verify", "none", "orders", "none"]).bad(6);
+    place.run(&["verify", "none", "whole"]).bad(3);
 }
 
 #[test]
@@ -184,6 +215,7 @@ fn what_reads_works_beside_what_writes_and_what_writes_says_so() {
     ] {
         let error = place.run(command).bad(5);
         assert!(error.contains("in use by another process"), "{error}");
+        assert!(error.contains("commands that only read"), "{error}");
     }
     drop(input);
     assert!(writer.wait().unwrap().success());

@@ -51,6 +51,30 @@ fn a_topic_moves_to_another_place_with_its_events() {
     let removed = place.json(&["topic", "remove-former", "orders"]);
     assert_eq!(removed[0]["removed"][0]["connection"], text(&place.data()));
     place.run(&["topic", "cancel-move", "orders"]).bad(3);
+    let back = ["--adapter", "file", "--connection", "back"];
+    let back = [&["topic", "move", "orders", "--remove-former"][..], &back].concat();
+    assert_eq!(place.json(&back)[0]["former"], serde_json::json!([]));
+    assert_eq!(place.good(&["export", "orders"]), before);
+}
+
+#[test]
+fn a_password_that_is_not_told_is_not_lost_by_an_update() {
+    let place = Place::new();
+    let url = crate::servers::postgres().fresh();
+    let url = url.replace("//annals@", "//annals:hunter2@");
+    let create = ["topic", "create", "audit", "--adapter", "postgres"];
+    let there = ["--connection", &url, "--allow-plain-secrets"];
+    place.good(&[&create[..], &there].concat());
+    let update = [
+        "topic",
+        "update",
+        "audit",
+        "--option",
+        "statement_timeout_ms=5000",
+    ];
+    let error = place.run(&update).bad(2);
+    assert!(error.contains("topic move"), "{error}");
+    place.feed(&["append", "audit"], r#"{"type":"A"}"#).good();
 }
 
 #[test]
@@ -83,4 +107,7 @@ fn the_configuration_can_be_anywhere() {
     assert_eq!(created[0]["adapter"], "blob");
     assert!(!place.data().exists(), "nothing else is made");
     assert_eq!(place.json(&["topic", "list"]).len(), 1);
+    // Its options are those of its adapter.
+    let misspelt = ["topic", "list", "--configuration-option", "snyc=always"];
+    assert!(place.run(&misspelt).bad(2).contains("snyc"));
 }

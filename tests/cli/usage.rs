@@ -76,6 +76,14 @@ fn misspelt_arguments_are_usage() {
     assert!(place.run(&unknown).bad(2).contains("snyc"));
     let error = place.run(&["read", "--json"]).bad_json(2);
     assert_eq!(error["error"], "usage");
+    place.good(&["topic", "create", "orders"]);
+    let long = "s".repeat(2_000);
+    place.run(&["read", "orders", "--stream", &long]).bad(2);
+    // A topic of that name is none, and nobody has asked for JSON.
+    let error = place.run(&["read", "--", "orders-", "--json"]).bad(2);
+    assert!(error.starts_with("error: "), "{error}");
+    let error = place.run(&["topic", "show", "--", "--json"]).bad(3);
+    assert!(error.starts_with("annals: "), "{error}");
     let secret = "postgres://eve:hunter2@127.0.0.1:1/db";
     let arguments = [
         "topic",
