@@ -1,5 +1,8 @@
 //! P6 for imports: a topic that moves in is the topic that moved out.
 
+use bytes::Bytes;
+use uuid::Uuid;
+
 use super::{
     case::case_table,
     draft::Draft,
@@ -7,7 +10,10 @@ use super::{
     scene::{Scene, race},
 };
 use crate::{
-    models::{Error, ExpectedVersion, Position, RecordedEvent, STREAM_DELETED, Timestamp},
+    models::{
+        ContentType, Error, EventType, ExpectedVersion, Position, RecordedEvent, STREAM_DELETED,
+        StreamId, Tags, Timestamp,
+    },
     repository::ReadPlan,
 };
 
@@ -107,6 +113,10 @@ async fn an_import_with_a_gap_is_refused(scene: Scene) {
     let mut disordered = log.clone();
     disordered.swap(8, 9);
     refused(disordered).await;
+    // Where the first of them is the next, too.
+    let mut following = log[4..].to_vec();
+    following.remove(3);
+    refused(following).await;
     assert_eq!(new.log().await, log[..4]);
     assert_eq!(import(&new, &log).await, log.len() as u64);
 }
@@ -198,17 +208,27 @@ async fn an_import_onto_other_events_is_refused(scene: Scene) {
         assert_eq!(new.log().await, found, "a refused import wrote");
     }
     assert_eq!(import(&new, &log[..3]).await, 4);
-    let mut changed = log[..3].to_vec();
-    changed[1].version = changed[1].version.next();
-    let error = new
-        .repository
-        .import(&new.placement, changed)
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(error, Error::IdempotencyConflict { position, .. } if position.get() == 2),
-        "{error:?}"
-    );
+    // Everything of an event counts.
+    let parts: [fn(&mut RecordedEvent); 9] = [
+        |event| event.id = Uuid::from_u128(1),
+        |event| event.version = event.version.next(),
+        |event| event.stream = StreamId::new("elsewhere").unwrap(),
+        |event| event.event_type = EventType::new("Elsewise").unwrap(),
+        |event| event.payload = Bytes::from_static(b"another"),
+        |event| event.content_type = ContentType::new("text/x-other").unwrap(),
+        |event| event.metadata = Bytes::from_static(b"another"),
+        |event| event.tags = Tags::new(&["another"]).unwrap(),
+        |event| event.recorded_at = Timestamp::from_micros(1),
+    ];
+    for (part, change) in parts.into_iter().enumerate() {
+        let mut changed = log[..3].to_vec();
+        change(&mut changed[1]);
+        let imported = new.repository.import(&new.placement, changed).await;
+        assert!(
+            matches!(&imported, Err(Error::IdempotencyConflict { position, .. }) if position.get() == 2),
+            "{part}: {imported:?}"
+        );
+    }
 }
 
 async fn a_sealed_topic_takes_no_import(scene: Scene) {
