@@ -42,7 +42,13 @@ async fn an_append_is_one_event_an_array_or_an_envelope() {
     let receipt = json!({ "first": 1, "last": 1, "version": 1, "duplicate": false });
     assert_eq!(appended.expect(201), receipt);
 
-    let receipt = site.post_json(STREAM, json!([one, one])).await.expect(201);
+    let several = site.post_json(STREAM, json!([one, one])).await;
+    assert_eq!(
+        several.header("location"),
+        "/api/v1/topics/orders/events/2",
+        "the first of them"
+    );
+    let receipt = several.expect(201);
     assert_eq!(
         (&receipt["first"], &receipt["last"]),
         (&json!(2), &json!(3))
@@ -149,6 +155,31 @@ async fn a_condition_rules_out_what_was_recorded_after_a_position() {
     let refused = site.post_json(TOPIC, append(0, json!({}))).await;
     refused.problem(409, "condition-failed");
     site.post_json(TOPIC, append(1, seats)).await.expect(201);
+    // Each criterion counts: what it rules out does not stand in the way.
+    let past = "2000-01-01T00:00:00Z";
+    let future = "2999-01-01T00:00:00Z";
+    for (matches, other) in [
+        (
+            json!({ "types": ["Reserved"] }),
+            json!({ "types": ["Held"] }),
+        ),
+        (
+            json!({ "tags": ["seat:12"] }),
+            json!({ "tags": ["seat:12", "x"] }),
+        ),
+        (json!({ "streams": ["", "x"] }), json!({ "streams": ["x"] })),
+        (
+            json!({ "streamPrefix": "" }),
+            json!({ "streamPrefix": "x" }),
+        ),
+        (json!({ "since": past }), json!({ "since": future })),
+        (json!({ "until": future }), json!({ "until": past })),
+    ] {
+        let refused = site.post_json(TOPIC, append(0, matches)).await;
+        refused.problem(409, "condition-failed");
+        let appended = site.post_json(TOPIC, append(0, other.clone())).await;
+        assert_eq!(appended.status, 201, "{other}: {}", appended.text());
+    }
     for (filter, path) in [
         (json!([]), "unless.filter"),
         (json!({ "type": "A" }), "unless.filter"),
@@ -218,8 +249,16 @@ async fn the_stream_of_an_append_is_that_of_its_path_or_of_its_events() {
     let second = post(&site, TOPIC, &[("if-match", "\"1\"")], &of("a")).await;
     assert_eq!(second.expect(201)["version"], 2);
     let several = json!([of("a"), of("b"), { "type": "C" }]);
-    let refused = post(&site, TOPIC, &[("if-match", "\"2\"")], &several).await;
-    refused.problem(422, "invalid-append");
+    let none = json!({ "type": "C" });
+    for several in [
+        several.clone(),
+        json!([of("a"), of("b")]),
+        json!([of("a"), none]),
+        json!([none, of("b")]),
+    ] {
+        let refused = post(&site, TOPIC, &[("if-match", "\"2\"")], &several).await;
+        refused.problem(422, "invalid-append");
+    }
     site.post_json(TOPIC, &several).await.expect(201);
     // At the path of a stream, it is what the expectation speaks of.
     let path = "/api/v1/topics/orders/streams/a/events";

@@ -1,9 +1,18 @@
 //! Updates and moves of topics.
 
-use annals::{Append, NewEvent, TopicConfig};
+use annals::{
+    Append, MoveOptions, NewEvent, TopicConfig,
+    repository::postgres::sqlx::{self, AssertSqlSafe, Connection as _, PgConnection},
+};
+use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::{http::Site, servers};
+use crate::{
+    http::{Answer, Site},
+    servers,
+};
+
+const MOVE: &str = "/api/v1/topics/t/move";
 
 async fn fill(site: &Site, thousands: usize) {
     for _ in 0..thousands {
@@ -161,5 +170,156 @@ async fn options_are_changed_at_once_and_what_is_wrong_is_refused() {
     site.put_json("/api/v1/topics/none", &update)
         .await
         .problem(404, "topic-not-found");
+    site.close().await;
+}
+
+/// A place in a database to which nothing can be moved before this is let go of.
+struct Held {
+    url: String,
+    connection: PgConnection,
+}
+
+impl Held {
+    async fn new(site: &Site) -> Self {
+        let server = servers::postgres();
+        let url = server.fresh();
+        let (_, schema) = url.split_once("annals.schema=").unwrap();
+        // The first topic makes the tables that all share.
+        let first = TopicConfig::postgres(schema, &url);
+        site.store.create_topic(first).await.unwrap();
+        let mut connection = PgConnection::connect(server.url()).await.unwrap();
+        let lock = format!("BEGIN; LOCK TABLE {schema}.topics IN ACCESS EXCLUSIVE MODE");
+        let locked = sqlx::raw_sql(AssertSqlSafe(lock));
+        locked.execute(&mut connection).await.unwrap();
+        Self { url, connection }
+    }
+
+    async fn release(self) {
+        self.connection.close().await.unwrap();
+    }
+}
+
+/// Asks until a move is told of.
+async fn told(site: &Site) -> Value {
+    loop {
+        let answer = site.get(MOVE).await;
+        if answer.status == 200 {
+            let state = answer.expect(200);
+            if state["state"] == "moving" {
+                return state;
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_move_that_is_cancelled_has_failed_and_says_why() {
+    let site = Site::new().await;
+    site.topic("t").await;
+    fill(&site, 1).await;
+    let before = site.get("/api/v1/topics/t").await.expect(200);
+    let held = Held::new(&site).await;
+    let there = json!({ "adapter": "postgres", "connection": held.url });
+    let begun = site.put_json("/api/v1/topics/t", &there).await;
+    assert_eq!(begun.header("location"), MOVE);
+    assert_eq!(begun.expect(202)["state"], "moving");
+    let state = told(&site).await;
+    assert_eq!(
+        (&state["target"], &state["problem"]),
+        (&there, &Value::Null)
+    );
+    let topic = site.get("/api/v1/topics/t").await.expect(200);
+    assert_eq!(topic["moving"]["target"], there);
+
+    // What would come in its way is refused, and changes nothing of what is told.
+    let elsewhere = json!({ "adapter": "memory", "connection": "elsewhere" });
+    for answer in [
+        site.put_json("/api/v1/topics/t", &elsewhere).await,
+        site.put_json("/api/v1/topics/t?wait=true", &elsewhere)
+            .await,
+        site.delete("/api/v1/topics/t").await,
+    ] {
+        answer.problem(409, "topic-moving");
+    }
+    assert_eq!(told(&site).await["target"], there);
+    site.post_json("/api/v1/topics/t/events", json!({ "type": "B" }))
+        .await
+        .expect(201);
+
+    let cancel = site.request(Method::DELETE, MOVE);
+    let cancelling = tokio::spawn(Answer::of(cancel));
+    let state = ended(&site).await;
+    assert_eq!(
+        (&state["state"], &state["target"]),
+        (&json!("failed"), &there)
+    );
+    let problem = state["problem"].as_str().unwrap();
+    assert!(problem.contains("cancelled"), "{problem}");
+    held.release().await;
+    cancelling.await.unwrap().expect(204);
+    let mut after = site.get("/api/v1/topics/t").await.expect(200);
+    assert_eq!(after["head"], 1_001);
+    after["head"] = before["head"].clone();
+    assert_eq!(after, before);
+    site.delete(MOVE).await.problem(409, "not-moving");
+
+    // Who waits for the end of one hears why it was none.
+    let held = Held::new(&site).await;
+    let there = json!({ "adapter": "postgres", "connection": held.url });
+    let waits = site.request(Method::PUT, "/api/v1/topics/t?wait=true");
+    let waiting = tokio::spawn(Answer::of(waits.json(&there)));
+    assert_eq!(told(&site).await["target"], there);
+    let cancel = site.request(Method::DELETE, MOVE);
+    let cancelling = tokio::spawn(Answer::of(cancel));
+    waiting.await.unwrap().problem(409, "move-failed");
+    held.release().await;
+    cancelling.await.unwrap().expect(204);
+
+    // The next one is told of instead.
+    site.put_json("/api/v1/topics/t?wait=true", &elsewhere)
+        .await
+        .expect(200);
+    let state = ended(&site).await;
+    assert_eq!(
+        (&state["state"], &state["target"]),
+        (&json!("done"), &elsewhere)
+    );
+    site.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_move_that_others_have_begun_is_told_and_those_of_a_former_topic_are_not() {
+    let site = Site::new().await;
+    site.topic("t").await;
+    fill(&site, 1).await;
+    let here = json!({ "adapter": "memory", "connection": "here" });
+    site.put_json("/api/v1/topics/t?wait=true", &here)
+        .await
+        .expect(200);
+    assert_eq!(ended(&site).await["target"], here);
+
+    let held = Held::new(&site).await;
+    let (store, to) = (site.store.clone(), TopicConfig::postgres("t", &held.url));
+    let moving = tokio::spawn(async move { store.move_topic(to, MoveOptions::default()).await });
+    let there = json!({ "adapter": "postgres", "connection": held.url });
+    let told = told(&site).await;
+    let of_it = json!({
+        "state": "moving", "phase": "copying", "copied": 0, "head": 1_000,
+        "eventsPerSecond": null, "target": there, "problem": null,
+    });
+    assert_eq!(told, of_it);
+    held.release().await;
+    moving.await.unwrap().unwrap();
+    // It has ended, and what was begun here is the last that is known.
+    assert_eq!(ended(&site).await["target"], here);
+
+    site.delete("/api/v1/topics/t").await.expect(204);
+    site.get(MOVE).await.problem(404, "topic-not-found");
+    site.post("/api/v1/topics/t/restore").await.expect(200);
+    site.get(MOVE).await.expect(200);
+    site.delete("/api/v1/topics/t").await.expect(204);
+    site.post("/api/v1/topics/t/purge").await.expect(204);
+    site.topic("t").await;
+    site.get(MOVE).await.problem(404, "move-not-found");
     site.close().await;
 }

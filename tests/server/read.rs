@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use annals::{Append, NewEvent};
+use annals::{Append, NewEvent, json::RecordedEventDocument};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -85,6 +85,76 @@ async fn links_lead_through_all_events_while_others_are_appended() {
         walked.reverse();
         assert_eq!(walked, wanted, "{query}");
     }
+    site.close().await;
+}
+
+#[tokio::test]
+async fn filters_choose_events_and_stay_in_the_links() {
+    let site = Site::new().await;
+    site.memory_topic("t").await;
+    let events = (1..=9).map(|nth| {
+        let odd = if nth % 2 == 1 { "odd" } else { "even" };
+        let third = if nth % 3 == 0 { "third" } else { "other" };
+        let event = json!({
+            "topic": "t", "position": nth, "stream": format!("s-{nth}"), "version": 1,
+            "id": uuid::Uuid::from_u128(nth), "type": if nth < 5 { "Low one" } else { "High" },
+            "recordedAt": format!("2026-01-01T00:00:0{nth}Z"), "tags": [odd, third],
+            "contentType": "application/json", "data": nth,
+        });
+        let document = event.to_string();
+        let document: RecordedEventDocument<'_> = serde_json::from_str(&document).unwrap();
+        document.into_event().unwrap()
+    });
+    site.store
+        .import_events("t", events.collect::<Vec<_>>())
+        .await
+        .unwrap();
+    for (query, wanted) in [
+        ("tag=odd", vec![1, 3, 5, 7, 9]),
+        ("tag=odd&tag=third", vec![3, 9]),
+        ("since=2026-01-01T00:00:04Z", vec![4, 5, 6, 7, 8, 9]),
+        ("until=2026-01-01T00:00:03Z", vec![1, 2, 3]),
+        (
+            "since=2026-01-01T01:00:03%2B01:00&until=2026-01-01T00:00:06Z",
+            vec![3, 4, 5, 6],
+        ),
+        ("type=Low+one&tag=even", vec![2, 4]),
+        ("type=Low%20one&type=High&tag=third", vec![3, 6, 9]),
+        ("stream=s-2&stream=s-7", vec![2, 7]),
+        ("streamPrefix=s-&until=2026-01-01T00:00:02Z", vec![1, 2]),
+    ] {
+        let first = format!("{PATH}?limit=1&{query}");
+        assert_eq!(
+            walk(&site, &first, "next", "position").await,
+            wanted,
+            "{query}"
+        );
+    }
+    site.close().await;
+}
+
+#[tokio::test]
+async fn a_page_has_a_hundred_events_unless_another_limit_is_given() {
+    let site = Site::new().await;
+    site.memory_topic("t").await;
+    append(&site, 150).await;
+    for (query, count) in [("", 100), ("?direction=backward", 100), ("?limit=150", 150)] {
+        let page = site.get(&format!("{PATH}{query}")).await;
+        assert_eq!(page.header("cache-control"), "no-store");
+        assert_eq!(page.header("vary"), "accept");
+        let links = page.header("link").to_owned();
+        let page = page.expect(200);
+        assert_eq!(places(&page, "position").len(), count, "{query}");
+        match page["links"]["next"].as_str() {
+            Some(next) => assert!(
+                links.contains(&format!("<{next}>; rel=\"next\"")),
+                "{links}"
+            ),
+            None => assert_eq!(count, 150),
+        }
+    }
+    let changes = site.get("/api/v1/topics/t/changes").await.expect(200);
+    assert_eq!(places(&changes, "position").len(), 100);
     site.close().await;
 }
 

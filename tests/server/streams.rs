@@ -63,6 +63,11 @@ async fn streams_are_listed_in_the_order_of_their_creation() {
     );
     assert_eq!(names(&site, "type=None").await, [""; 0]);
 
+    let page = site.get(&format!("{PATH}?limit=3")).await.expect(200);
+    assert_eq!(page["streams"].as_array().unwrap().len(), 3);
+    let next = page["links"]["next"].as_str().unwrap();
+    assert!(next.contains("limit=3"), "{next}");
+
     let page = site
         .get(&format!("{PATH}?type=Late&limit=1"))
         .await
@@ -80,6 +85,23 @@ async fn streams_are_listed_in_the_order_of_their_creation() {
     site.get("/api/v1/topics/none/streams")
         .await
         .problem(404, "topic-not-found");
+    site.close().await;
+}
+
+#[tokio::test]
+async fn a_list_looks_at_so_many_events_and_leads_on() {
+    let site = Site::new().await;
+    site.memory_topic("t").await;
+    let events = || (0..10_000).map(|_| NewEvent::json_text("A", "1"));
+    for _ in 0..10 {
+        let append = Append::new(events()).stream("long");
+        site.store.append_events("t", append).await.unwrap();
+    }
+    append(&site, "late", "A", "x").await;
+    let page = site.get(PATH).await.expect(200);
+    assert_eq!(page["streams"].as_array().unwrap().len(), 1);
+    assert_eq!(page["lookedTo"], 100_000);
+    assert_eq!(names(&site, "").await, ["long", "late"]);
     site.close().await;
 }
 

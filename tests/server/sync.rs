@@ -1,5 +1,6 @@
 //! Changes and push.
 
+use annals::{Append, NewEvent};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -129,6 +130,48 @@ async fn a_push_that_is_long_follows_what_was_refused_early() {
         assert_eq!(outcome["refused"], json!(id(10)), "{outcome}");
     }
     assert_eq!(site.store.get_latest_version("t").await.unwrap().get(), 1);
+    site.close().await;
+}
+
+#[tokio::test]
+async fn what_happens_to_streams_is_among_the_changes() {
+    let site = Site::new().await;
+    site.topic("t").await;
+    let stream = "/api/v1/topics/t/streams/a";
+    let mut client = Client::new();
+    site.post_json(&format!("{stream}/events"), json!({ "type": "A" }))
+        .await
+        .expect(201);
+    client.pull(&site).await;
+    site.delete(stream).await.expect(200);
+    site.post(&format!("{stream}/restore")).await.expect(200);
+    client.pull(&site).await;
+    let types: Vec<_> = client.events.iter().map(|event| &event["type"]).collect();
+    assert_eq!(types, ["A", "$stream-deleted", "$stream-restored"]);
+    for (limit, more) in [(2, true), (3, false)] {
+        let path = format!("{CHANGES}?limit={limit}");
+        let changes = site.get(&path).await.expect(200);
+        assert_eq!(changes["events"].as_array().unwrap().len(), limit);
+        assert_eq!(changes["more"], more);
+    }
+    site.close().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_is_large_shows_no_more_events() {
+    let site = Site::new().await;
+    site.memory_topic("t").await;
+    let large = "x".repeat(100_000);
+    for stream in ["a", "b"] {
+        let events = (0..100).map(|_| NewEvent::json("A", &large).unwrap());
+        let append = Append::new(events).stream(stream);
+        site.store.append_events("t", append).await.unwrap();
+    }
+    let pushed = json!({ "events": [event(id(1), "a", 0), event(id(2), "b", 0)] });
+    let outcomes = site.post_json(PUSH, &pushed).await.expect(200)["outcomes"].clone();
+    let shown = |nth: usize| outcomes[nth]["events"].as_array().unwrap().len();
+    assert_eq!((shown(0), shown(1)), (100, 0));
+    assert_eq!(outcomes[1]["version"], 100);
     site.close().await;
 }
 
