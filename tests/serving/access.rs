@@ -234,6 +234,39 @@ async fn a_list_of_topics_shows_only_what_its_caller_may_read() {
 }
 
 #[tokio::test]
+async fn who_may_append_and_not_read_is_shown_no_events_of_others() {
+    let directory = tempfile::tempdir().unwrap();
+    let (writer, both) = (new_token().unwrap(), new_token().unwrap());
+    let rules = format!(
+        "[[caller]]\nname = \"writer\"\ntokens = [\"{}\"]\n\
+         allow = [{{ topics = [\"*\"], actions = [\"append\"] }}]\n\
+         [[caller]]\nname = \"both\"\ntokens = [\"{}\"]\n\
+         allow = [{{ topics = [\"*\"], actions = [\"append\", \"read\"] }}]\n",
+        writer.sha256, both.sha256,
+    );
+    let world = World::new(controlled(&directory.path().join("access.toml"), &rules)).await;
+    let push = async |caller: &NewToken, id: u128| {
+        let id = uuid::Uuid::from_u128(id);
+        let event = json!({ "id": id, "type": "Happened", "expectedVersion": 0 });
+        let request = world.request(Method::POST, "/api/v1/topics/orders/push");
+        let request = request.json(&json!({ "events": [event] }));
+        let answer = send(request.bearer_auth(&caller.token)).await;
+        let answer: serde_json::Value = answer.json().await.unwrap();
+        answer["outcomes"][0].clone()
+    };
+    assert_eq!(push(&both, 1).await["outcome"], "accepted");
+    let shown = push(&both, 2).await;
+    assert_eq!(shown["events"][0]["position"], 1);
+    let hidden = push(&writer, 3).await;
+    assert_eq!(hidden["outcome"], "conflict");
+    assert_eq!(
+        (&hidden["version"], &hidden["events"]),
+        (&json!(1), &json!([]))
+    );
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn what_is_no_credential_is_refused_whatever_it_looks_like() {
     let directory = tempfile::tempdir().unwrap();
     let world = world(&directory.path().join("access.toml")).await;

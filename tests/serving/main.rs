@@ -8,6 +8,7 @@ mod health;
 mod limits;
 mod measured;
 mod program;
+mod routes;
 mod settings;
 mod shutdown;
 mod tls;
