@@ -2,6 +2,7 @@
 
 import { createRequire } from 'node:module';
 import fs from 'node:fs';
+import net from 'node:net';
 import path from 'node:path';
 import process from 'node:process';
 
@@ -196,6 +197,43 @@ export class Page {
     const bad = found.violations.filter(({ impact }) => ['serious', 'critical', 'moderate'].includes(impact));
     const told = bad.map(({ id, nodes }) => `${id}: ${nodes.slice(0, 3).map(({ html, any }) => `${html.slice(0, 160)} ${any[0]?.message ?? ''}`).join(' ; ')}`);
     assert(bad.length === 0, `${where}: ${told.join('\n')}`);
+  }
+}
+
+/** A way to the server that can be cut. */
+export class Way {
+  constructor(to) {
+    this.open = new Set();
+    this.listener = net.createServer((from) => {
+      const there = net.connect(to.port, to.hostname);
+      for (const socket of [from, there]) {
+        this.open.add(socket);
+        socket.on('error', () => {});
+        socket.on('close', () => {
+          this.open.delete(socket);
+          from.destroy();
+          there.destroy();
+        });
+      }
+      from.pipe(there).pipe(from);
+    });
+    this.port = 0;
+  }
+
+  /** Opens it, also where it was cut. */
+  async mend() {
+    await new Promise((resolve) => this.listener.listen(this.port, '127.0.0.1', resolve));
+    this.port = this.listener.address().port;
+  }
+
+  async cut() {
+    const closed = new Promise((resolve) => this.listener.close(resolve));
+    for (const socket of this.open) socket.destroy();
+    await closed;
+  }
+
+  get base() {
+    return `http://127.0.0.1:${this.port}`;
   }
 }
 

@@ -1,8 +1,8 @@
 // The live tail.
 
-import { assert, assertEqual } from './browser.mjs';
+import { Browser, Way, assert, assertEqual } from './browser.mjs';
 
-export default async function live({ browser, api }) {
+export default async function live({ browser, base, api }) {
   await api.call('POST', 'topics', { name: 'orders', adapter: 'memory', connection: '' });
   await api.call('POST', 'topics/orders/events', { type: 'Before', data: {} });
   const page = await browser.open('#/topics/orders/live');
@@ -32,5 +32,47 @@ export default async function live({ browser, api }) {
   await api.call('POST', 'topics/orders/events', { events: [{ type: 'Unwanted', data: {} }, { type: 'Wanted', data: {} }] });
   await page.see('.events .type', 'Wanted');
   assertEqual((await page.texts('.events .type')).join(), 'Wanted', 'only what is asked for is shown');
+  page.clean();
+  await filtered(page, api);
+  await lost(browser, base, api);
+}
+
+async function filtered(page, api) {
+  await page.go('#/topics/orders/live?tag=rare&prefix=s-');
+  await page.see('[role=status]', 'Live');
+  await api.call('POST', 'topics/orders/events', { events: [
+    { type: 'Untagged', stream: 's-1' }, { type: 'Elsewhere', stream: 'o-1', tags: ['rare'] }, { type: 'Both', stream: 's-1', tags: ['rare'] },
+  ] });
+  await page.see('.events .type', 'Both');
+  assertEqual((await page.texts('.events .type')).join(), 'Both', 'only what has the tag, and begins so, is shown');
+}
+
+/** What comes while the connection is away is shown when it is back, and nothing is shown twice. */
+async function lost({ chromium }, base, api) {
+  const way = new Way(new URL(base));
+  await way.mend();
+  try {
+    await reconnects(await new Browser(chromium, way.base).open('#/topics/orders/live'), way, api);
+  } finally {
+    await way.cut();
+  }
+}
+
+async function reconnects(page, way, api) {
+  page.expected = [/ERR_/];
+  await page.see('[role=status]', 'Live');
+  for (const type of ['One', 'Two']) await api.call('POST', 'topics/orders/events', { type, data: {} });
+  await page.see('.events .type', 'Two');
+  await way.cut();
+  await page.see('[role=status]', 'Connecting again');
+  await page.see('.problem', 'cannot be reached');
+  for (const type of ['Missed', 'Missed too']) await api.call('POST', 'topics/orders/events', { type, data: {} });
+  await way.mend();
+  await page.see('[role=status]', 'Live');
+  await page.see('.events .type', 'Missed too');
+  await page.gone('.problem');
+  await api.call('POST', 'topics/orders/events', { type: 'New', data: {} });
+  await page.see('.events .type', 'New');
+  assertEqual((await page.texts('.events .type')).join(), 'New,Missed too,Missed,Two,One', 'each is shown once, the newest first');
   page.clean();
 }

@@ -40,6 +40,11 @@ async fn the_live_tail_shows_what_others_append() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_lost_on_the_way_is_asked_for_again_and_recorded_once() {
+    run("trouble", Site::new().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn consumers_are_seen_with_their_lag() {
     let site = Site::new().await;
     site.memory_topic("orders").await;

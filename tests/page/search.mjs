@@ -9,6 +9,7 @@ export default async function search({ browser, api }) {
   await page.click('.main-link', 'orders');
   await events(page);
   await streams(page);
+  await dots(page, api);
   await large(page, api);
   page.clean();
 }
@@ -46,6 +47,15 @@ async function events(page) {
   await page.go('#/topics/orders/events?tag=rare');
   await page.see('.event-row', '78');
   assertEqual((await positions()).join(), '78', 'only that tag is shown');
+  await page.go('#/topics/orders/events?type=Placed');
+  await page.see('.event-row', '260');
+  await page.click('#older');
+  await page.see('a', 'Newest');
+  await page.see('.event-row', 'Placed');
+  assertEqual([...new Set(await page.texts('.events .type'))].join(), 'Placed', 'older ones are of that type, too');
+  await page.go('#/topics/orders/events?prefix=cart-77');
+  await page.see('.event-row', '208');
+  assertEqual((await positions()).join(), '208,78', 'only streams that begin so are shown');
   await page.go('#/topics/orders/events?tag=none');
   await page.see('.empty', 'No event matches');
 }
@@ -72,6 +82,25 @@ async function streams(page) {
   assert(!(await page.texts('td .main-link')).includes('order-2'), 'a stream without the type is not shown');
   await page.click('td .main-link', 'order-0');
   await page.see('h1', 'order-0');
+}
+
+/** Streams whose names a browser would take out of a path. */
+async function dots(page, api) {
+  for (const stream of ['.', '..']) {
+    await page.go('#/topics/orders/events');
+    await page.click('button', 'Append event');
+    await page.fill('Type', `Dotted${stream}`);
+    await page.fill('Stream', stream);
+    await page.fill('Append where', 'noStream');
+    await page.click('dialog .primary');
+    await page.see('.event-row', `Dotted${stream}`);
+    const { events } = await api.call('GET', `topics/orders/events?type=Dotted${stream}`);
+    assertEqual(events.map((event) => event.stream).join(), stream, 'it is in the stream that was named');
+    await page.go(`#/topics/orders/streams/${stream}`);
+    await page.see('h1', stream);
+    await page.see('.event-row', `Dotted${stream}`);
+    assertEqual((await page.texts('.events .type')).join(), `Dotted${stream}`, 'the stream has its event and no other');
+  }
 }
 
 /** Payloads of a mebibyte are there at once, and in parts. */

@@ -133,7 +133,7 @@ export async function* lines(response) {
   let parts = [];
   try {
     for (;;) {
-      const { value, done } = await reader.read();
+      const { value, done } = await reader.read().catch(broken);
       if (done) break;
       const pieces = value.split('\n');
       for (const piece of pieces.slice(0, -1)) {
@@ -149,6 +149,15 @@ export async function* lines(response) {
     // A reader that has enough ends the request.
     reader.cancel().catch(() => {});
   }
+}
+
+/**
+ * An answer that breaks off says so as one that never came does.
+ * @param {unknown} error
+ * @returns {never}
+ */
+function broken(error) {
+  throw isAbort(error) ? error : new Problem(0, { title: 'no answer', detail: 'The connection to the server is lost.' });
 }
 
 /** @param {unknown} error */

@@ -45,10 +45,11 @@ export function appendForm(topic, stream, done) {
         throw new Problem(0, { title: 'A type is needed', detail: 'Every event has a type, such as OrderPlaced.' });
       }
       type.removeAttribute('aria-invalid');
-      const event = newEvent({ id, type: type.value, tags: tags.value, form: form.value, payload: payload.value, metadata: metadata.value });
+      const named = !['', '.', '..'].includes(into.value);
+      // Browsers take dots out of a path: such a stream is named by its event.
+      const event = newEvent({ id, type: type.value, stream: named ? '' : into.value, tags: tags.value, form: form.value, payload: payload.value, metadata: metadata.value });
       const wanted = expected.value === 'exact' ? Number(version.value || 0) : expected.value;
       const text = `{"events":[${event}],"expectedVersion":${JSON.stringify(wanted)}}`;
-      const named = into.value !== '' && into.value !== '.' && into.value !== '..';
       const where = named ? path('topics', topic, 'streams', into.value, 'events') : path('topics', topic, 'events');
       const receipt = await call(where, { method: 'POST', text });
       toast('Recorded at position ', h('a', { href: to(['topics', topic, 'events', receipt.first]) }, number(receipt.first)), '.');
@@ -60,10 +61,11 @@ export function appendForm(topic, stream, done) {
 
 /**
  * The event as JSON. Payload and metadata stay as they were typed, to the digit.
- * @param {{id: string, type: string, tags: string, form: string, payload: string, metadata: string}} fields
+ * @param {{id: string, type: string, stream: string, tags: string, form: string, payload: string, metadata: string}} fields
  */
-function newEvent({ id, type, tags, form, payload, metadata }) {
+function newEvent({ id, type, stream, tags, form, payload, metadata }) {
   const parts = [`"id":${JSON.stringify(id)}`, `"type":${JSON.stringify(type)}`];
+  if (stream) parts.push(`"stream":${JSON.stringify(stream)}`);
   const list = tags.split(',').map((tag) => tag.trim()).filter(Boolean);
   if (list.length) parts.push(`"tags":${JSON.stringify(list)}`);
   if (form === 'json') {

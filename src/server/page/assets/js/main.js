@@ -82,12 +82,24 @@ function show() {
   const where = place.parts.join('/');
   const fresh = where !== shown;
   if (fresh && shown !== '') scrollTo(0, 0);
-  Promise.resolve(viewOf(place.parts)(view)).catch((error) => {
+  const drawn = Promise.resolve(viewOf(place.parts)(view)).catch((error) => {
     if (!signal.aborted && !isAbort(error)) put(main, problem(error, show));
   });
   if (fresh && shown !== '') arrive();
-  else if (focused) document.getElementById(focused)?.focus();
+  else if (focused) {
+    keepFocus(focused);
+    // What has it may be there only when the server has answered.
+    drawn.then(() => signal.aborted || keepFocus(focused));
+  }
   shown = where;
+}
+
+/**
+ * The focus is where it was before the place was shown anew, unless it was taken elsewhere meanwhile.
+ * @param {string} id
+ */
+function keepFocus(id) {
+  if (document.activeElement === document.body) document.getElementById(id)?.focus();
 }
 
 /** The focus goes to the heading of the place, and is told to those who do not see it. */
