@@ -239,36 +239,107 @@ CREATE FUNCTION @append@(
     OUT head bigint, OUT written boolean, OUT sealed boolean, OUT own_version bigint,
     OUT own_deleted boolean, OUT known bigint[], OUT known_beyond bigint, OUT versions bigint[],
     OUT deleted boolean[], OUT matched bigint
-) RETURNS SETOF record LANGUAGE plpgsql VOLATILE AS @quote@
+) RETURNS SETOF record LANGUAGE plpgsql VOLATILE SET plan_cache_mode = force_generic_plan AS @quote@
 DECLARE
     low integer := 1;
     high integer;
     k integer;
     last_at timestamptz;
     marked boolean;
+    there boolean;
     next_version bigint;
+    ids uuid[];
+    befores bigint[];
+    times timestamptz[];
+    ends bigint[];
+    owners integer[];
 BEGIN
-    sealed := @enter@();
-    SELECT e.position, e.recorded_at INTO head, last_at FROM @events@ e ORDER BY e.position DESC LIMIT 1;
-    head := coalesce(head, 0);
-    -- Where no stream was ever deleted, none needs to be asked.
-    marked := EXISTS (SELECT FROM @events@ e WHERE e.type IN ('$stream-deleted', '$stream-restored'));
+    -- Each statement costs microseconds beside what it does, so there are few of them.
+    PERFORM pg_advisory_xact_lock(@lock@);
+    SELECT t.sealed, coalesce(l.position, 0), l.recorded_at,
+        -- Where no stream was ever deleted, none needs to be asked.
+        EXISTS (SELECT FROM @events@ e WHERE e.type IN ('$stream-deleted', '$stream-restored'))
+    INTO sealed, head, last_at, marked
+    FROM @topics@ t LEFT JOIN LATERAL (
+        SELECT e.position, e.recorded_at FROM @events@ e ORDER BY e.position DESC LIMIT 1) l ON true
+    WHERE t.id = @id@;
+    IF sealed IS NULL THEN
+        RAISE EXCEPTION 'the topic was removed' USING ERRCODE = 'AN404';
+    END IF;
+    -- All at once, where nothing speaks against any of them: what is done for each append on its own costs
+    -- more than its rows. If one would be refused, or more has to be looked at, nothing is done here.
+    IF NOT sealed AND cardinality(a_stream) > 3
+        AND cardinality(array_remove(a_tag, NULL)) = 0 AND cardinality(array_remove(a_filter, NULL)) = 0
+        AND cardinality(array_remove(e_stream, NULL)) = 0
+        AND NOT '$stream-deleted' = ANY (e_type) AND NOT '$stream-restored' = ANY (e_type)
+    THEN
+        ids := e_id || array_remove(a_beyond, NULL);
+        SELECT bool_and(CASE a_expected[g.i]
+                WHEN -2 THEN true
+                WHEN -1 THEN g.before > 0
+                ELSE g.before = a_expected[g.i]
+            END AND NOT (marked AND @deleted@(a_stream[g.i])))
+            AND (SELECT count(DISTINCT u.id) FROM unnest(ids) u(id)) = cardinality(ids)
+            AND NOT EXISTS (SELECT FROM @events@ e WHERE e.id = ANY (ids)),
+            array_agg(g.before ORDER BY g.i), array_agg(g.time ORDER BY g.i), array_agg(g.last ORDER BY g.i)
+        INTO written, befores, times, ends
+        FROM (
+            SELECT b.i, head + sum(a_count[b.i]) OVER (ORDER BY b.i) AS last,
+                greatest(last_at, max(a_now[b.i]) OVER (ORDER BY b.i)) AS time,
+                b.version - a_count[b.i]
+                    + sum(a_count[b.i]) OVER (PARTITION BY a_stream[b.i] COLLATE "C" ORDER BY b.i) AS before
+            FROM (
+                SELECT s.i, coalesce((
+                    SELECT e.version FROM @events@ e WHERE e.stream = a_stream[s.i]
+                    ORDER BY e.version DESC LIMIT 1), 0) AS version
+                FROM generate_series(1, cardinality(a_stream)) s(i) OFFSET 0
+            ) b
+        ) g;
+        IF written THEN
+            IF cardinality(e_id) > cardinality(a_stream) THEN
+                owners := ARRAY(
+                    SELECT i FROM generate_series(1, cardinality(a_stream)) i
+                    CROSS JOIN LATERAL generate_series(1, a_count[i]) n ORDER BY i);
+            END IF;
+            INSERT INTO @events@ (position, version, recorded_at, id, stream, type, payload, payload_bytes,
+                content_type, metadata, metadata_bytes, tags, size, checksum)
+            SELECT head + n, befores[i] + head + n - ends[i] + a_count[i], times[i], e_id[n], a_stream[i], e_type[n],
+                e_payload[n]::json, e_payload_bytes[n], e_content_type[n], e_metadata[n]::json,
+                e_metadata_bytes[n], string_to_array(e_tags[n], E'\x1f'), e_size[n], e_checksum[n]
+            FROM (
+                SELECT n, CASE WHEN owners IS NULL THEN n ELSE owners[n] END AS i
+                FROM generate_series(1, cardinality(e_id)) n
+            ) p;
+            IF cardinality(array_remove(e_tags, NULL)) > 0 THEN
+                INSERT INTO @tags@ (tag, position)
+                SELECT DISTINCT t.tag, head + n
+                FROM generate_series(1, cardinality(e_id)) n
+                CROSS JOIN LATERAL unnest(string_to_array(e_tags[n], E'\x1f')) t(tag);
+            END IF;
+            RETURN QUERY SELECT ends[i], true, false, befores[i] + a_count[i], false, NULL::bigint[], NULL::bigint,
+                NULL::bigint[], NULL::boolean[], NULL::bigint
+            FROM generate_series(1, cardinality(a_stream)) i;
+            RETURN;
+        END IF;
+    END IF;
     FOR i IN 1 .. cardinality(a_stream) LOOP
         high := low + a_count[i] - 1;
-        own_version := coalesce((
-            SELECT e.version FROM @events@ e WHERE e.stream = a_stream[i] ORDER BY e.version DESC LIMIT 1), 0);
-        written := NOT sealed AND CASE a_expected[i]
+        IF low = high THEN
+            SELECT coalesce((
+                    SELECT e.version FROM @events@ e WHERE e.stream = a_stream[i] ORDER BY e.version DESC LIMIT 1), 0),
+                EXISTS (SELECT FROM @events@ e WHERE e.id = e_id[low])
+            INTO own_version, there;
+        ELSE
+            SELECT coalesce((
+                    SELECT e.version FROM @events@ e WHERE e.stream = a_stream[i] ORDER BY e.version DESC LIMIT 1), 0),
+                EXISTS (SELECT FROM @events@ e WHERE e.id = ANY (e_id[low:high]))
+            INTO own_version, there;
+        END IF;
+        written := NOT sealed AND NOT there AND CASE a_expected[i]
             WHEN -2 THEN true
             WHEN -1 THEN own_version > 0
             ELSE own_version = a_expected[i]
         END;
-        IF NOT written THEN
-            NULL;
-        ELSIF low = high THEN
-            written := NOT EXISTS (SELECT FROM @events@ e WHERE e.id = e_id[low]);
-        ELSE
-            written := NOT EXISTS (SELECT FROM @events@ e WHERE e.id = ANY (e_id[low:high]));
-        END IF;
         IF written AND a_beyond[i] IS NOT NULL THEN
             written := NOT EXISTS (SELECT FROM @events@ e WHERE e.id = a_beyond[i]);
         END IF;
@@ -327,49 +398,55 @@ BEGIN
                     VALUES (head, next_version, last_at, e_id[k], coalesce(e_stream[k], a_stream[i]), e_type[k],
                         e_payload[k]::json, e_payload_bytes[k], e_content_type[k], e_metadata[k]::json,
                         e_metadata_bytes[k], string_to_array(e_tags[k], E'\x1f'), e_size[k], e_checksum[k]);
-                    IF e_tags[k] IS NOT NULL THEN
+                    IF strpos(e_tags[k], E'\x1f') = 0 THEN
+                        INSERT INTO @tags@ (tag, position) VALUES (e_tags[k], head);
+                    ELSIF e_tags[k] IS NOT NULL THEN
                         INSERT INTO @tags@ (tag, position)
                         SELECT DISTINCT u.tag, head FROM unnest(string_to_array(e_tags[k], E'\x1f')) u(tag);
                     END IF;
                 END LOOP;
             ELSE
-                WITH given AS MATERIALIZED (
-                    SELECT u.*, coalesce(u.other, a_stream[i]) AS stream
-                    FROM unnest(e_id[low:high], e_stream[low:high], e_type[low:high], e_payload[low:high],
-                        e_payload_bytes[low:high], e_content_type[low:high], e_metadata[low:high],
-                        e_metadata_bytes[low:high], e_tags[low:high], e_size[low:high], e_checksum[low:high])
-                    WITH ORDINALITY u(id, other, type, payload, payload_bytes, content_type, metadata,
-                        metadata_bytes, tags, size, checksum, n)
-                ), before AS MATERIALIZED (
-                    SELECT s.stream, coalesce((
-                        SELECT e.version FROM @events@ e WHERE e.stream = s.stream
-                        ORDER BY e.version DESC LIMIT 1), 0) AS version
-                    FROM (SELECT DISTINCT g.stream FROM given g) s
-                ), numbered AS MATERIALIZED (
-                    SELECT g.stream, g.n, row_number() OVER (PARTITION BY g.stream ORDER BY g.n) AS nth FROM given g
-                ), placed AS MATERIALIZED (
-                    SELECT array_agg(b.version + m.nth ORDER BY m.n) AS versions
-                    FROM numbered m CROSS JOIN LATERAL (
-                        SELECT b.version FROM before b WHERE b.stream = m.stream) b
-                )
-                INSERT INTO @events@ (position, version, recorded_at, id, stream, type, payload, payload_bytes,
-                    content_type, metadata, metadata_bytes, tags, size, checksum)
-                SELECT head + g.n, p.versions[g.n], last_at, g.id, g.stream, g.type, g.payload::json,
-                    g.payload_bytes, g.content_type, g.metadata::json, g.metadata_bytes,
-                    string_to_array(g.tags, E'\x1f'), g.size, g.checksum
-                FROM given g CROSS JOIN placed p ORDER BY g.n;
+                IF cardinality(array_remove(e_stream[low:high], NULL)) = 0 THEN
+                    INSERT INTO @events@ (position, version, recorded_at, id, stream, type, payload, payload_bytes,
+                        content_type, metadata, metadata_bytes, tags, size, checksum)
+                    SELECT head + 1 + n - low, own_version + 1 + n - low, last_at, e_id[n], a_stream[i], e_type[n],
+                        e_payload[n]::json, e_payload_bytes[n], e_content_type[n], e_metadata[n]::json,
+                        e_metadata_bytes[n], string_to_array(e_tags[n], E'\x1f'), e_size[n], e_checksum[n]
+                    FROM generate_series(low, high) n;
+                    own_version := own_version + a_count[i];
+                ELSE
+                    INSERT INTO @events@ (position, version, recorded_at, id, stream, type, payload, payload_bytes,
+                        content_type, metadata, metadata_bytes, tags, size, checksum)
+                    SELECT head + 1 + g.n - low, g.version, last_at, e_id[g.n], g.stream, e_type[g.n],
+                        e_payload[g.n]::json, e_payload_bytes[g.n], e_content_type[g.n], e_metadata[g.n]::json,
+                        e_metadata_bytes[g.n], string_to_array(e_tags[g.n], E'\x1f'), e_size[g.n], e_checksum[g.n]
+                    FROM (
+                        SELECT b.n, b.stream, b.version + row_number() OVER (PARTITION BY b.stream ORDER BY b.n) AS version
+                        FROM (
+                            SELECT c.n, c.stream, coalesce((
+                                SELECT e.version FROM @events@ e WHERE e.stream = c.stream
+                                ORDER BY e.version DESC LIMIT 1), 0) AS version
+                            FROM (
+                                SELECT n, coalesce(e_stream[n], a_stream[i]) COLLATE "C" AS stream
+                                FROM generate_series(low, high) n
+                            ) c OFFSET 0
+                        ) b
+                    ) g;
+                    own_version := coalesce((
+                        SELECT e.version FROM @events@ e WHERE e.stream = a_stream[i]
+                        ORDER BY e.version DESC LIMIT 1), 0);
+                END IF;
                 INSERT INTO @tags@ (tag, position)
-                SELECT DISTINCT t.tag, head + u.n
-                FROM unnest(e_tags[low:high]) WITH ORDINALITY u(tags, n)
-                CROSS JOIN LATERAL unnest(string_to_array(u.tags, E'\x1f')) t(tag);
+                SELECT DISTINCT t.tag, head + 1 + n - low
+                FROM generate_series(low, high) n
+                CROSS JOIN LATERAL unnest(string_to_array(e_tags[n], E'\x1f')) t(tag)
+                WHERE e_tags[n] IS NOT NULL;
                 head := head + a_count[i];
-                own_version := coalesce((
-                    SELECT e.version FROM @events@ e WHERE e.stream = a_stream[i]
-                    ORDER BY e.version DESC LIMIT 1), 0);
             END IF;
-            FOR k IN low .. high LOOP
-                marked := marked OR e_type[k] = '$stream-deleted';
-            END LOOP;
+            marked := marked OR CASE low
+                WHEN high THEN e_type[low] = '$stream-deleted'
+                ELSE '$stream-deleted' = ANY (e_type[low:high])
+            END;
         END IF;
         RETURN NEXT;
         low := high + 1;
