@@ -114,6 +114,13 @@ async fn what_does_not_go_on_with_the_topic_is_refused() {
                 );
             }
         }
+        // No event is at the start.
+        let mut start = events[..1].to_vec();
+        start[0].position = Position::START;
+        assert!(matches!(
+            refuse(&store, &start).await,
+            Error::InvalidAppend { .. }
+        ));
         // What the topic has at that position is something else.
         let mut other = events.clone();
         other[2].payload = "other".into();

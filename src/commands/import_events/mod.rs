@@ -40,8 +40,8 @@ pub(crate) async fn import_events(
         }
     }
     Err(Error::RepositoryUnavailable {
-        repository: topic.to_owned(),
-        reason: format!("others wrote to the topic {TRIES} times in a row; try again"),
+        repository: route.topic.placement.adapter.clone(),
+        reason: format!("others wrote to topic {topic} {TRIES} times in a row; try again"),
         source: None,
     })
 }
