@@ -788,8 +788,16 @@ async fn a_server_without_a_free_connection_says_so_and_is_used_when_it_has_one(
     store.close().await.unwrap();
     let store = open_in(&url).await.unwrap();
     let mut others = Vec::new();
-    while let Ok(connection) = PgConnection::connect(server.url()).await {
-        others.push(connection);
+    // Those that were closed before are free a little later.
+    let mut full = 0;
+    while full < 10 {
+        if let Ok(connection) = PgConnection::connect(server.url()).await {
+            others.push(connection);
+            full = 0;
+        } else {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            full += 1;
+        }
     }
     let mut refused = 0;
     let mut appends = Vec::new();

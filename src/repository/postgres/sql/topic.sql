@@ -1,5 +1,8 @@
 -- Version 1 of a topic: its tables, and the functions that write and search them.
 --
+-- Plans of the function that appends are made once, since each of its statements has one index that serves
+-- it. What it calls is set back to what is usual: which index serves best may depend on what is asked.
+--
 -- Every function that writes takes the topic's lock first and holds it until its transaction ends,
 -- so positions become visible in order and without gaps. Each must be called on its own, in READ
 -- COMMITTED: a snapshot that is older than the lock would show an older head.
@@ -39,7 +42,7 @@ CREATE TABLE @tags@ (
 );
 
 -- Whether a stream is deleted.
-CREATE FUNCTION @deleted@(of_stream text) RETURNS boolean LANGUAGE plpgsql STABLE AS @quote@
+CREATE FUNCTION @deleted@(of_stream text) RETURNS boolean LANGUAGE plpgsql STABLE SET plan_cache_mode = auto AS @quote@
 BEGIN
     RETURN coalesce((
         SELECT e.type = '$stream-deleted' FROM @events@ e
@@ -127,7 +130,7 @@ END
 
 -- The first event after a position that matches a filter: a JSON array of items, each an object
 -- with the criteria that it has (types, streams, prefix, tags, since and until).
-CREATE FUNCTION @first_match@(filter json, after_position bigint) RETURNS bigint LANGUAGE plpgsql STABLE AS @quote@
+CREATE FUNCTION @first_match@(filter json, after_position bigint) RETURNS bigint LANGUAGE plpgsql STABLE SET plan_cache_mode = auto AS @quote@
 DECLARE
     item json;
     key text;
