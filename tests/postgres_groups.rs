@@ -82,17 +82,16 @@ fn some_spoiler(random: &mut Random, before: &[Append]) -> Append {
             .stream("no-such-stream")
             .expected(ExpectedVersion::StreamExists),
         3 => Append::new([event().id(first_id("other"))]).stream("stream-1"),
-        // As if the key had been used for more events.
         4 => Append::new([event()])
-            .idempotency_key("taken")
+            .idempotency_key("other")
             .stream("stream-2"),
         _ => before.first().unwrap().clone(),
     }
 }
 
-/// The id of the event with which a stream begins.
+/// The id of the event with which a stream begins: as if a key of its name had been used for two events.
 fn first_id(stream: &str) -> Uuid {
-    Append::keyed_id(if stream == "other" { "taken" } else { stream }, 1)
+    Append::keyed_id(stream, 1)
 }
 
 fn some_append(random: &mut Random, kind: Kind, ids: &[Uuid]) -> Append {
@@ -326,5 +325,39 @@ async fn a_group_of_which_none_is_refused_is_recorded_in_its_order() {
             .all(|two| two[0].recorded_at <= two[1].recorded_at)
     );
     store.verify_topic("t").await.unwrap();
+    store.close().await.unwrap();
+}
+
+/// A store deletes a stream in a group with what others append to it meanwhile.
+#[tokio::test]
+async fn what_follows_a_deletion_in_its_group_is_refused() {
+    let url = postgres().fresh();
+    let config = EventStoreConfig::new(ConfigurationStream::memory());
+    let store = EventStore::open(config).await.unwrap();
+    store
+        .create_topic(TopicConfig::postgres("t", &url))
+        .await
+        .unwrap();
+    let begun = Append::new([NewEvent::json("Begun", &json!(0)).unwrap()]).stream("s");
+    store.append_events("t", begun).await.unwrap();
+    let (plain, schema) = url.split_once("&annals.schema=").unwrap();
+    let mut connection = PgConnection::connect(plain).await.unwrap();
+    // Four appends of an event each: a deletion, two to that stream, one of which restores it, and another.
+    let call = format!(
+        "SELECT written FROM {schema}.t_append(ARRAY['s', 's', 's', 'other'], array_fill(-2::bigint, ARRAY[4]), \
+         array_fill(1, ARRAY[4]), array_fill(now(), ARRAY[4]), array_fill(NULL::uuid, ARRAY[4]), \
+         array_fill(NULL::text, ARRAY[4]), array_fill(NULL::text, ARRAY[4]), array_fill(NULL::bigint, ARRAY[4]), \
+         ARRAY(SELECT gen_random_uuid() FROM generate_series(1, 4)), array_fill(NULL::text, ARRAY[4]), \
+         ARRAY['$stream-deleted', 'Late', '$stream-restored', 'Given'], array_fill('{{}}'::text, ARRAY[4]), \
+         array_fill(NULL::bytea, ARRAY[4]), array_fill(NULL::text, ARRAY[4]), array_fill(NULL::text, ARRAY[4]), \
+         array_fill(NULL::bytea, ARRAY[4]), array_fill(NULL::text, ARRAY[4]), array_fill(1, ARRAY[4]), \
+         array_fill(1, ARRAY[4]))"
+    );
+    let written: Vec<bool> = sqlx::query_scalar(AssertSqlSafe(call))
+        .fetch_all(&mut connection)
+        .await
+        .unwrap();
+    assert_eq!(written, [true, false, true, true]);
+    connection.close().await.unwrap();
     store.close().await.unwrap();
 }

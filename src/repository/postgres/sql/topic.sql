@@ -246,7 +246,6 @@ CREATE FUNCTION @append@(
 DECLARE
     low integer := 1;
     high integer;
-    k integer;
     last_at timestamptz;
     marked boolean;
     there boolean;
@@ -274,7 +273,7 @@ BEGIN
     IF NOT sealed AND cardinality(a_stream) > 3
         AND cardinality(array_remove(a_tag, NULL)) = 0 AND cardinality(array_remove(a_filter, NULL)) = 0
         AND cardinality(array_remove(e_stream, NULL)) = 0
-        AND NOT '$stream-deleted' = ANY (e_type) AND NOT '$stream-restored' = ANY (e_type)
+        AND NOT '$stream-deleted' = ANY (e_type)
     THEN
         ids := e_id || array_remove(a_beyond, NULL);
         SELECT bool_and(CASE a_expected[g.i]
