@@ -8,7 +8,7 @@ mod servers;
 
 use annals::{
     Append, ConfigurationStream, Error, EventFilter, EventStore, EventStoreConfig, ExpectedVersion,
-    HealthStatus, NewEvent, Position, Read, Result, TopicConfig, TopicStatus,
+    HealthStatus, NewEvent, Position, Read, Result, TopicConfig, TopicStatus, Version,
 };
 use serde_json::json;
 use servers::{Postgres, postgres};
@@ -647,6 +647,38 @@ async fn what_was_changed_by_hand_is_named_and_never_returned() {
 }
 
 #[tokio::test]
+async fn an_event_that_is_missing_in_a_stream_is_named() {
+    let url = postgres().fresh();
+    let store = open_in(&url).await.unwrap();
+    store
+        .create_topic(TopicConfig::postgres("t", &url))
+        .await
+        .unwrap();
+    for number in 1..=5 {
+        let append = counted(number).stream("s");
+        store.append_events("t", append).await.unwrap();
+    }
+    let delete = format!("DELETE FROM {}.t WHERE position = 3", schema(&url));
+    run_sql(&url, delete).await;
+    let of_stream = "version 3 of stream \"s\" is missing";
+    let of_all = "position 3 is missing";
+    for (read, reason) in [
+        (Read::stream("s"), of_stream),
+        (Read::stream("s").backward(), of_stream),
+        // Nothing is behind the one that is missing.
+        (Read::stream("s").up_to_version(Version::new(3)), of_stream),
+        (Read::all().up_to(Position::new(3)), of_all),
+        (Read::all().after(Position::new(2)).backward(), of_all),
+    ] {
+        let error = store.get_events("t", read).await.unwrap_err();
+        assert!(error.to_string().contains(reason), "{error}");
+    }
+    let behind = Read::stream("s").after_version(Version::new(3));
+    assert_eq!(store.get_events("t", behind).await.unwrap().len(), 2);
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
 async fn an_append_that_the_server_does_not_take_fails_alone() {
     let url = postgres().fresh();
     let store = open_in(&url).await.unwrap();
@@ -779,10 +811,12 @@ async fn what_is_sent_is_encrypted_where_the_url_says_so() {
 #[tokio::test]
 async fn a_server_without_a_free_connection_says_so_and_is_used_when_it_has_one() {
     let server = Postgres::start(&[("max_connections", "12")]);
-    let url = server.with("append_connections", "1") + "&annals.read_connections=2";
+    let url = server.with("append_connections", "1") + "&annals.read_connections=8";
     let store = open_in(&url).await.unwrap();
+    // Its connections are not those of the configuration.
+    let own = url.clone() + "&annals.application_name=own";
     store
-        .create_topic(TopicConfig::postgres("t", &url))
+        .create_topic(TopicConfig::postgres("t", &own))
         .await
         .unwrap();
     store.close().await.unwrap();
@@ -807,6 +841,21 @@ async fn a_server_without_a_free_connection_says_so_and_is_used_when_it_has_one(
             store.append_events("t", counted(number)).await
         }));
     }
+    // What reads at once needs more connections than there are.
+    let reads: Vec<_> = (0..16)
+        .map(|_| {
+            let store = store.clone();
+            tokio::spawn(async move { store.get_events("t", Read::all()).await })
+        })
+        .collect();
+    let mut unread = 0;
+    for read in reads {
+        if let Err(error) = read.await.unwrap() {
+            assert!(is_unavailable(&error, "no connection left"), "{error:?}");
+            unread += 1;
+        }
+    }
+    assert!(unread > 0, "there was a connection left");
     for append in appends {
         match append.await.unwrap() {
             Ok(_) => {}

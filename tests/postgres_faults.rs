@@ -20,8 +20,11 @@ use annals::{
     Append, ConfigurationStream, Error, EventStore, EventStoreConfig, ExpectedVersion,
     HealthStatus, NewEvent, Placement, Position, Read, RecordedEvent, StorageId, StoreId,
     SystemClock, TopicConfig, TopicName,
-    repository::{EventRepository, OpenRequest, RepositoryFactory, postgres::PostgresFactory},
+    repository::{
+        EventRepository, OpenRequest, ReadPlan, RepositoryFactory, postgres::PostgresFactory,
+    },
 };
+use futures_util::StreamExt;
 use servers::{OnSmallDisk, Postgres, postgres, proxy::Proxy};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
@@ -545,8 +548,41 @@ async fn repository(url: &str, topic: &str) -> (Arc<dyn EventRepository>, Placem
     (repository, placement)
 }
 
+/// What is asked for ahead may fail while nobody wants it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_failed_ahead_is_asked_for_again_when_it_is_wanted() {
+    const EVENTS: usize = 10_000;
+    let server = Postgres::start(&[]);
+    let (repository, placement) = repository(&server.fresh(), "t").await;
+    repository
+        .append(&placement, batch_of(EVENTS))
+        .await
+        .unwrap();
+    let mut pages = repository.read(&placement, ReadPlan::all_after(Position::START));
+    let mut read = 0;
+    for _ in 0..2 {
+        read += pages.next().await.unwrap().unwrap().events.len();
+    }
+    // The third page comes, and is kept.
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    server.kill();
+    read += pages.next().await.unwrap().unwrap().events.len();
+    // The fourth cannot be had.
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    server.start_again();
+    while let Some(page) = pages.next().await {
+        read += page.unwrap().events.len();
+    }
+    assert_eq!(read, EVENTS);
+    repository.close().await.unwrap();
+}
+
 fn batch() -> Arc<annals::repository::AppendBatch> {
-    let batch = annals::repository::BatchEvent {
+    batch_of(1)
+}
+
+fn batch_of(events: usize) -> Arc<annals::repository::AppendBatch> {
+    let event = || annals::repository::BatchEvent {
         id: Uuid::new_v4(),
         stream: annals::StreamId::default(),
         event_type: annals::EventType::new("T").unwrap(),
@@ -555,11 +591,12 @@ fn batch() -> Arc<annals::repository::AppendBatch> {
         metadata: Default::default(),
         tags: annals::Tags::default(),
     };
+    let events = (0..events).map(|_| event()).collect();
     Arc::new(annals::repository::AppendBatch {
         stream: annals::StreamId::default(),
         expected: ExpectedVersion::Any,
         condition: None,
-        events: vec![batch],
+        events,
         beyond: None,
     })
 }

@@ -348,8 +348,8 @@ async fn what_follows_a_deletion_in_its_group_is_refused() {
          array_fill(1, ARRAY[4]), array_fill(now(), ARRAY[4]), array_fill(NULL::uuid, ARRAY[4]), \
          array_fill(NULL::text, ARRAY[4]), array_fill(NULL::text, ARRAY[4]), array_fill(NULL::bigint, ARRAY[4]), \
          ARRAY(SELECT gen_random_uuid() FROM generate_series(1, 4)), array_fill(NULL::text, ARRAY[4]), \
-         ARRAY['$stream-deleted', 'Late', '$stream-restored', 'Given'], array_fill('{{}}'::text, ARRAY[4]), \
-         array_fill(NULL::bytea, ARRAY[4]), array_fill(NULL::text, ARRAY[4]), array_fill(NULL::text, ARRAY[4]), \
+         ARRAY['$stream-deleted', 'Late', '$stream-restored', 'Given'], array_fill('{{}}'::json, ARRAY[4]), \
+         array_fill(NULL::bytea, ARRAY[4]), array_fill(NULL::text, ARRAY[4]), array_fill(NULL::json, ARRAY[4]), \
          array_fill(NULL::bytea, ARRAY[4]), array_fill(NULL::text, ARRAY[4]), array_fill(1, ARRAY[4]), \
          array_fill(1, ARRAY[4]))"
     );

@@ -1,8 +1,9 @@
 //! Subscriptions: history, then live, each event once and in order.
 //!
 //! The machine ([`Follower`]) reads and waits in turn, through one repository at a time. It does so
-//! only where it is polled, so a subscriber that sleeps costs what it holds: a page at most. It does
-//! not know where its topic is configured; a [`Source`] tells it where the topic is now.
+//! only where it is polled, so a subscriber that sleeps costs what it holds: a page at most, and what
+//! its adapter has read ahead. It does not know where its topic is configured; a [`Source`] tells it
+//! where the topic is now.
 
 mod backoff;
 mod follower;

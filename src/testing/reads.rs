@@ -18,6 +18,7 @@ use crate::{
 case_table! { Exact:
     random_reads_give_what_their_plan_means,
     random_reads_of_a_long_topic_give_what_their_plan_means,
+    reads_of_small_and_large_events_give_what_their_plan_means,
     bounds_are_what_they_say,
     versions_bound_reads_of_a_stream,
     a_filtered_read_moves_on_though_nothing_matches,
@@ -78,12 +79,40 @@ async fn random_reads_of_a_long_topic_give_what_their_plan_means(scene: Scene) {
     check_random_reads(&scene, &log, &mut random, 50).await;
 }
 
+/// Pages end by their events here and by their bytes there, and one event is more than a page.
+async fn reads_of_small_and_large_events_give_what_their_plan_means(scene: Scene) {
+    let mut random = Random::new(33);
+    random_topic(&scene, &mut random, 20).await;
+    scene.fill(4000).await;
+    let large = |draft: Draft, size: usize| draft.event("Large").payload(vec![b'1'; size]);
+    for (stream, head) in [("a-1", 4020), ("b-1", 4040)] {
+        let several = (0..5).fold(Draft::to(stream), |draft, _| large(draft, 400_000));
+        scene.write(several).await;
+        scene.fill(head).await;
+    }
+    scene.write(large(Draft::to("a-1"), 2_000_000)).await;
+    scene.fill(6500).await;
+    let log = random_topic(&scene, &mut random, 20).await;
+    check_random_reads(&scene, &log, &mut random, 40).await;
+    for direction in [Direction::Forward, Direction::Backward] {
+        for limit in [None, Some(4100), Some(log.len() as u64)] {
+            let mut plan = ReadPlan::all_after(Position::START);
+            plan.direction = direction;
+            plan.limit = limit;
+            scene.check_read(&log, plan.clone()).await;
+            plan.stream = Some(stream_id("a-1"));
+            plan.include_deleted = true;
+            scene.check_read(&log, plan).await;
+        }
+    }
+}
+
 async fn bounds_are_what_they_say(scene: Scene) {
     scene.write(Draft::to("s").events(6, "Given")).await;
     let log = scene.log().await;
     for direction in [Direction::Forward, Direction::Backward] {
-        for after in 0..8 {
-            for up_to in 0..8 {
+        for after in (0..8).chain([u64::MAX]) {
+            for up_to in (0..8).chain([u64::MAX]) {
                 for limit in [None, Some(1), Some(2), Some(6), Some(7)] {
                     let mut plan = ReadPlan::all_after(Position::new(after));
                     plan.up_to = Position::new(up_to);
@@ -106,7 +135,7 @@ async fn versions_bound_reads_of_a_stream(scene: Scene) {
     }
     let log = scene.log().await;
     for direction in [Direction::Forward, Direction::Backward] {
-        for after in 0..8 {
+        for after in (0..8).chain([u64::MAX]) {
             for up_to in (0..8).chain([u64::MAX]) {
                 let mut plan = ReadPlan::all_after(Position::START);
                 plan.stream = Some(stream_id("s"));

@@ -66,6 +66,29 @@ impl Decode<'_, Postgres> for Moment {
     }
 }
 
+/// Text that is JSON, as a `json`: it is sent as it is, and the server has a look at it once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct JsonText<'a>(pub(super) &'a str);
+
+impl Type<Postgres> for JsonText<'_> {
+    fn type_info() -> PgTypeInfo {
+        PgTypeInfo::with_oid(Oid(114))
+    }
+}
+
+impl PgHasArrayType for JsonText<'_> {
+    fn array_type_info() -> PgTypeInfo {
+        PgTypeInfo::with_oid(Oid(199))
+    }
+}
+
+impl Encode<'_, Postgres> for JsonText<'_> {
+    fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
+        buffer.extend_from_slice(self.0.as_bytes());
+        Ok(IsNull::No)
+    }
+}
+
 /// A number as a `bigint`; one that is beyond all of those is the largest.
 pub(super) fn bigint(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)

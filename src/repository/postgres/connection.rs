@@ -125,7 +125,8 @@ impl Address {
              SET default_transaction_isolation = 'read committed'; \
              SET search_path = pg_catalog; SET TimeZone = 'UTC'; SET jit = off; \
              SET standard_conforming_strings = on; \
-             SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off{}",
+             SET enable_seqscan = off; SET enable_bitmapscan = off; \
+             SET enable_hashjoin = off; SET enable_mergejoin = off{}",
             millis(settings.statement_timeout),
             millis(settings.lock_timeout),
             millis(settings.lock_timeout),

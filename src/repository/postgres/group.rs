@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, PgConnection, Row, postgres::PgRow};
 use uuid::Uuid;
 
 use super::{
-    codec::{Moment, bigint, position, version},
+    codec::{JsonText, Moment, bigint, position, version},
     errors::Failure,
     filter::Guard,
     rows::{Content, checksum},
@@ -29,10 +29,10 @@ pub(super) struct EventColumns<'a> {
     ids: Vec<Uuid>,
     streams: Vec<Option<&'a str>>,
     types: Vec<&'a str>,
-    payloads: Vec<Option<&'a str>>,
+    payloads: Vec<Option<JsonText<'a>>>,
     payload_bytes: Vec<Option<&'a [u8]>>,
     content_types: Vec<Option<&'a str>>,
-    metadata: Vec<Option<&'a str>>,
+    metadata: Vec<Option<JsonText<'a>>>,
     metadata_bytes: Vec<Option<&'a [u8]>>,
     tags: Vec<Option<&'a str>>,
     sizes: Vec<i32>,
@@ -59,11 +59,11 @@ impl<'a> EventColumns<'a> {
         self.ids.push(view.id);
         self.streams.push(stream);
         self.types.push(event_type);
-        self.payloads.push(payload.json());
+        self.payloads.push(payload.json().map(JsonText));
         self.payload_bytes.push(payload.bytes());
         self.content_types
             .push((!content_type.is_json()).then_some(content_type.as_str()));
-        self.metadata.push(metadata.json());
+        self.metadata.push(metadata.json().map(JsonText));
         self.metadata_bytes
             .push(metadata.bytes().filter(|bytes| !bytes.is_empty()));
         self.tags.push((!tags.is_empty()).then_some(tags));

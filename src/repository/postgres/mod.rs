@@ -42,6 +42,7 @@ mod options;
 mod pages;
 mod pooler;
 mod reader;
+mod reading;
 mod repository;
 mod rows;
 mod schema;

@@ -39,7 +39,7 @@ impl<'a> Content<'a> {
         if is_json
             && let Ok(text) = std::str::from_utf8(bytes)
             && serde_json::from_str::<IgnoredAny>(text).is_ok()
-            && depth(text) <= MAX_DEPTH
+            && is_shallow(text)
         {
             return Self::Json(text);
         }
@@ -59,6 +59,12 @@ impl<'a> Content<'a> {
             Self::Bytes(bytes) => Some(bytes),
         }
     }
+}
+
+/// Whether well-formed JSON is nested no deeper than is stored as JSON. Mostly it has fewer brackets.
+fn is_shallow(json: &str) -> bool {
+    let brackets = json.bytes().filter(|byte| matches!(byte, b'[' | b'{'));
+    brackets.count() <= MAX_DEPTH || depth(json) <= MAX_DEPTH
 }
 
 /// How deep arrays and objects are nested in JSON that is well-formed.
@@ -274,8 +280,14 @@ mod tests {
                 Content::Bytes(good.as_bytes())
             );
         }
-        let deep = "[".repeat(1000) + &"]".repeat(1000);
-        for bad in ["", "{", "{} x", "\"\n\"", "\u{feff}{}", "NaN", &deep] {
+        let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
+        let many = format!("[{}0]", "[{}],".repeat(1000));
+        for good in [nested(256), many, format!("[\"[\",{}]", nested(255))] {
+            assert_eq!(Content::of(good.as_bytes(), true), Content::Json(&good));
+        }
+        let over = nested(257);
+        let deep = nested(1000);
+        for bad in ["", "{", "{} x", "\"\n\"", "\u{feff}{}", "NaN", &over, &deep] {
             let stored = Content::of(bad.as_bytes(), true);
             assert!(stored == Content::Bytes(bad.as_bytes()), "{}", bad.len());
         }

@@ -7,13 +7,13 @@ use sqlx::{
     Arguments, AssertSqlSafe, Encode, Postgres, Type,
     postgres::{PgArguments, PgRow},
 };
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, oneshot, watch};
 
 use super::{
     connection::Address,
     errors::{Failure, Kind},
     notifier::Notifier,
-    sessions::Sessions,
+    sessions::{Lent, Sessions},
 };
 use crate::models::{Clock, StorageId};
 
@@ -82,36 +82,60 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    /// The rows of a statement that changes nothing. Where the session turns out to have been
-    /// closed while nobody used it, another one is asked.
-    ///
-    /// The work is done in a task of its own: the caller may be dropped, or never polled again.
+    /// The rows of a statement that changes nothing.
     pub(super) async fn fetch(
         self: &Arc<Self>,
         sql: Arc<str>,
         arguments: Args,
     ) -> Result<Vec<PgRow>, Failure> {
+        self.ask(sql, arguments).rows().await
+    }
+
+    /// Begins a statement that changes nothing. Where the session turns out to have been closed while
+    /// nobody used it, another one is asked.
+    ///
+    /// The work is done in a task of its own: the caller may be dropped, or never polled again.
+    pub(super) fn ask(self: &Arc<Self>, sql: Arc<str>, arguments: Args) -> Asked {
         let shared = Arc::clone(self);
-        let task = tokio::spawn(async move {
-            let arguments = arguments.into_inner()?;
-            let lent = shared.reads.take().await?;
-            let used_before = lent.used_before;
-            let first = shared.fetch_on(lent, &sql, arguments.clone()).await;
-            match first {
-                Err(failure) if failure.kind == Kind::Lost && used_before => {
-                    let lent = shared.reads.take_new().await?;
-                    shared.fetch_on(lent, &sql, arguments).await
+        let (mut reply, asked) = oneshot::channel();
+        tokio::spawn(async move {
+            let lent = tokio::select! {
+                lent = shared.reads.take() => lent,
+                // Nobody waits for a session who does not wait for rows.
+                () = reply.closed() => return,
+            };
+            let rows = match (lent, arguments.into_inner()) {
+                (Ok(lent), Ok(arguments)) => shared.rows(lent, sql, arguments).await,
+                (Ok(lent), Err(failure)) => {
+                    shared.reads.give_back(lent);
+                    Err(failure)
                 }
-                done => done,
-            }
+                (Err(failure), _) => Err(failure),
+            };
+            drop(reply.send(rows));
         });
-        task.await
-            .unwrap_or_else(|_| Err(Failure::new(Kind::Unreachable, "the runtime shuts down")))
+        Asked(asked)
+    }
+
+    async fn rows(
+        &self,
+        lent: Lent,
+        sql: Arc<str>,
+        arguments: PgArguments,
+    ) -> Result<Vec<PgRow>, Failure> {
+        let used_before = lent.used_before;
+        match self.fetch_on(lent, &sql, arguments.clone()).await {
+            Err(failure) if failure.kind == Kind::Lost && used_before => {
+                let lent = self.reads.take_new().await?;
+                self.fetch_on(lent, &sql, arguments).await
+            }
+            done => done,
+        }
     }
 
     async fn fetch_on(
         &self,
-        mut lent: super::sessions::Lent,
+        mut lent: Lent,
         sql: &Arc<str>,
         arguments: PgArguments,
     ) -> Result<Vec<PgRow>, Failure> {
@@ -125,6 +149,17 @@ impl Shared {
             self.reads.give_back(lent);
         }
         rows
+    }
+}
+
+/// A statement whose rows are on their way. Where nobody waits for them any more, they are dropped.
+#[derive(Debug)]
+pub(super) struct Asked(oneshot::Receiver<Result<Vec<PgRow>, Failure>>);
+
+impl Asked {
+    pub(super) async fn rows(self) -> Result<Vec<PgRow>, Failure> {
+        let stopped = || Failure::new(Kind::Unreachable, "the runtime shuts down");
+        self.0.await.unwrap_or_else(|_| Err(stopped()))
     }
 }
 

@@ -35,6 +35,8 @@ use crate::{
 const GROUP_APPENDS: usize = 512;
 /// A group is full when it has so many bytes.
 const GROUP_BYTES: usize = 8 << 20;
+/// How often those who were answered are let run before the next group, where they do come back.
+const MOST_YIELDS: usize = 16;
 /// How long the task waits between two tries to find out what came of a group.
 const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
 
@@ -93,6 +95,7 @@ impl Writer {
     pub(super) async fn run(mut self, mut requests: mpsc::UnboundedReceiver<Request>) {
         self.head = self.first_head().await;
         let mut left = None;
+        let mut answered = 0;
         loop {
             let first = match left.take() {
                 Some(request) => request,
@@ -101,19 +104,9 @@ impl Writer {
                     None => break,
                 },
             };
-            let mut bytes = first.weight;
-            let mut group = vec![first];
-            while group.len() < GROUP_APPENDS {
-                let Ok(next) = requests.try_recv() else {
-                    break;
-                };
-                if bytes + next.weight > GROUP_BYTES {
-                    left = Some(next);
-                    break;
-                }
-                bytes += next.weight;
-                group.push(next);
-            }
+            let (group, over) = gather(first, &mut requests, answered).await;
+            left = over;
+            answered = group.len();
             self.append(group).await;
             while self.refused.try_join_next().is_some() {}
         }
@@ -283,6 +276,38 @@ impl Writer {
             self.shared.notifier.tell(self.core.storage, head);
         }
     }
+}
+
+/// What goes to the server together: an append, what waits behind it, and what comes from those who were
+/// answered just now, where they come back at once. Clients that append one after the other would miss the
+/// group by microseconds otherwise, and be in every second one. Tells what does not fit any more, too.
+async fn gather(
+    first: Request,
+    requests: &mut mpsc::UnboundedReceiver<Request>,
+    answered: usize,
+) -> (Vec<Request>, Option<Request>) {
+    let mut bytes = first.weight;
+    let mut group = vec![first];
+    let mut expected = None;
+    for _ in 0..=MOST_YIELDS {
+        let before = group.len();
+        while group.len() < GROUP_APPENDS
+            && let Ok(next) = requests.try_recv()
+        {
+            if bytes + next.weight > GROUP_BYTES {
+                return (group, Some(next));
+            }
+            bytes += next.weight;
+            group.push(next);
+        }
+        let nobody_came = expected.is_some() && group.len() == before;
+        let expected = *expected.get_or_insert(group.len() + answered);
+        if nobody_came || group.len() >= expected.min(GROUP_APPENDS) {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    (group, None)
 }
 
 /// Ends a process of the server, and tells whether it is gone.

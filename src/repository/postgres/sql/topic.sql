@@ -236,8 +236,8 @@ END
 CREATE FUNCTION @append@(
     a_stream text[], a_expected bigint[], a_count integer[], a_now timestamptz[], a_beyond uuid[],
     a_tag text[], a_filter text[], a_after bigint[],
-    e_id uuid[], e_stream text[], e_type text[], e_payload text[], e_payload_bytes bytea[],
-    e_content_type text[], e_metadata text[], e_metadata_bytes bytea[], e_tags text[],
+    e_id uuid[], e_stream text[], e_type text[], e_payload json[], e_payload_bytes bytea[],
+    e_content_type text[], e_metadata json[], e_metadata_bytes bytea[], e_tags text[],
     e_size integer[], e_checksum integer[],
     OUT head bigint, OUT written boolean, OUT sealed boolean, OUT own_version bigint,
     OUT own_deleted boolean, OUT known bigint[], OUT known_beyond bigint, OUT versions bigint[],
@@ -306,7 +306,7 @@ BEGIN
             INSERT INTO @events@ (position, version, recorded_at, id, stream, type, payload, payload_bytes,
                 content_type, metadata, metadata_bytes, tags, size, checksum)
             SELECT head + n, befores[i] + head + n - ends[i] + a_count[i], times[i], e_id[n], a_stream[i], e_type[n],
-                e_payload[n]::json, e_payload_bytes[n], e_content_type[n], e_metadata[n]::json,
+                e_payload[n], e_payload_bytes[n], e_content_type[n], e_metadata[n],
                 e_metadata_bytes[n], string_to_array(e_tags[n], E'\x1f'), e_size[n], e_checksum[n]
             FROM (
                 SELECT n, CASE WHEN owners IS NULL THEN n ELSE owners[n] END AS i
@@ -398,7 +398,7 @@ BEGIN
                     INSERT INTO @events@ (position, version, recorded_at, id, stream, type, payload, payload_bytes,
                         content_type, metadata, metadata_bytes, tags, size, checksum)
                     VALUES (head, next_version, last_at, e_id[k], coalesce(e_stream[k], a_stream[i]), e_type[k],
-                        e_payload[k]::json, e_payload_bytes[k], e_content_type[k], e_metadata[k]::json,
+                        e_payload[k], e_payload_bytes[k], e_content_type[k], e_metadata[k],
                         e_metadata_bytes[k], string_to_array(e_tags[k], E'\x1f'), e_size[k], e_checksum[k]);
                     IF strpos(e_tags[k], E'\x1f') = 0 THEN
                         INSERT INTO @tags@ (tag, position) VALUES (e_tags[k], head);
@@ -412,7 +412,7 @@ BEGIN
                     INSERT INTO @events@ (position, version, recorded_at, id, stream, type, payload, payload_bytes,
                         content_type, metadata, metadata_bytes, tags, size, checksum)
                     SELECT head + 1 + n - low, own_version + 1 + n - low, last_at, e_id[n], a_stream[i], e_type[n],
-                        e_payload[n]::json, e_payload_bytes[n], e_content_type[n], e_metadata[n]::json,
+                        e_payload[n], e_payload_bytes[n], e_content_type[n], e_metadata[n],
                         e_metadata_bytes[n], string_to_array(e_tags[n], E'\x1f'), e_size[n], e_checksum[n]
                     FROM generate_series(low, high) n;
                     own_version := own_version + a_count[i];
@@ -420,7 +420,7 @@ BEGIN
                     INSERT INTO @events@ (position, version, recorded_at, id, stream, type, payload, payload_bytes,
                         content_type, metadata, metadata_bytes, tags, size, checksum)
                     SELECT head + 1 + g.n - low, g.version, last_at, e_id[g.n], g.stream, e_type[g.n],
-                        e_payload[g.n]::json, e_payload_bytes[g.n], e_content_type[g.n], e_metadata[g.n]::json,
+                        e_payload[g.n], e_payload_bytes[g.n], e_content_type[g.n], e_metadata[g.n],
                         e_metadata_bytes[g.n], string_to_array(e_tags[g.n], E'\x1f'), e_size[g.n], e_checksum[g.n]
                     FROM (
                         SELECT b.n, b.stream, b.version + row_number() OVER (PARTITION BY b.stream ORDER BY b.n) AS version
@@ -459,8 +459,8 @@ END
 -- Records events with the places and times that they have, if the first of them is the next.
 CREATE FUNCTION @import@(
     first_position bigint, e_version bigint[], e_recorded_at timestamptz[],
-    e_id uuid[], e_stream text[], e_type text[], e_payload text[], e_payload_bytes bytea[],
-    e_content_type text[], e_metadata text[], e_metadata_bytes bytea[], e_tags text[],
+    e_id uuid[], e_stream text[], e_type text[], e_payload json[], e_payload_bytes bytea[],
+    e_content_type text[], e_metadata json[], e_metadata_bytes bytea[], e_tags text[],
     e_size integer[], e_checksum integer[],
     OUT head bigint, OUT written boolean
 ) LANGUAGE plpgsql VOLATILE AS @quote@
@@ -474,8 +474,8 @@ BEGIN
     END IF;
     INSERT INTO @events@ (position, version, recorded_at, id, stream, type, payload, payload_bytes,
         content_type, metadata, metadata_bytes, tags, size, checksum)
-    SELECT head + u.n, u.version, u.recorded_at, u.id, u.stream, u.type, u.payload::json, u.payload_bytes,
-        u.content_type, u.metadata::json, u.metadata_bytes, string_to_array(u.tags, E'\x1f'), u.size, u.checksum
+    SELECT head + u.n, u.version, u.recorded_at, u.id, u.stream, u.type, u.payload, u.payload_bytes,
+        u.content_type, u.metadata, u.metadata_bytes, string_to_array(u.tags, E'\x1f'), u.size, u.checksum
     FROM unnest(e_version, e_recorded_at, e_id, e_stream, e_type, e_payload, e_payload_bytes, e_content_type,
         e_metadata, e_metadata_bytes, e_tags, e_size, e_checksum)
     WITH ORDINALITY u(version, recorded_at, id, stream, type, payload, payload_bytes, content_type,
