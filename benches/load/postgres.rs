@@ -101,41 +101,37 @@ pub(crate) async fn append(time: Duration) -> Result<()> {
         drive::append(&target, load, json!({ "adapter": "postgres" })).await?;
         target.close().await?;
     }
-    copy(&url, 200_000)
+    copy(&url, "batch1000.\"orders-0\"", 200_000)
 }
 
-/// COPY of rows like those of the load, in transactions of 1,000, into a bare table and into one with
-/// the indexes that a topic needs.
-fn copy(url: &str, rows: u64) -> Result<()> {
-    sql(
-        url,
-        &format!(
-            "CREATE TABLE bare_copy ({COLUMNS}); CREATE TABLE indexed_copy ({COLUMNS}, \
-             PRIMARY KEY (position)); CREATE UNIQUE INDEX ON indexed_copy (stream, version); \
-             CREATE UNIQUE INDEX ON indexed_copy (id); CREATE INDEX ON indexed_copy (type, position);"
-        ),
-    )?;
-    for table in ["bare_copy", "indexed_copy"] {
+/// COPY of the rows that the load has left in a topic, in transactions of 1,000, into a table with the
+/// same columns and without indexes, and into one with the same indexes.
+fn copy(url: &str, topic: &str, most: u64) -> Result<()> {
+    let copied = Command::new("psql")
+        .args(["-q", url, "-c"])
+        .arg(format!(
+            "COPY (SELECT * FROM {topic} ORDER BY position LIMIT {most}) TO STDOUT"
+        ))
+        .output()?;
+    let copied = String::from_utf8(copied.stdout)?;
+    let lines: Vec<&str> = copied.lines().collect();
+    if lines.len() < 1000 {
+        return Err(format!("{topic} has {} rows", lines.len()).into());
+    }
+    for (table, with) in [("bare_copy", ""), ("indexed_copy", "INCLUDING INDEXES")] {
+        sql(url, &format!("CREATE TABLE {table} (LIKE {topic} {with});"))?;
         let mut text = String::new();
-        for row in 0..rows {
-            if row % 1000 == 0 {
-                text.push_str(&format!("COPY {table} FROM STDIN;\n"));
+        for rows in lines.chunks_exact(1000) {
+            text.push_str(&format!("COPY {table} FROM STDIN;\n"));
+            for row in rows {
+                text.push_str(row);
+                text.push('\n');
             }
-            let id = uuid::Uuid::new_v4();
-            text.push_str(&format!(
-                "{}\tstream-{:014}\t{}\t{id}\tType {}\t{{\"text\":\"{}\"}}\t\\N\t2026-01-01\n",
-                row + 1,
-                row / 1000,
-                row % 1000 + 1,
-                row % 100,
-                "x".repeat(245)
-            ));
-            if row % 1000 == 999 {
-                text.push_str("\\.\n");
-            }
+            text.push_str("\\.\n");
         }
         let begin = Instant::now();
         sql(url, &text)?;
+        let rows = lines.len() / 1000 * 1000;
         let rate = rows as f64 / begin.elapsed().as_secs_f64();
         report(
             json!({ "work": "copy", "table": table, "batch": 1000 }),
