@@ -121,7 +121,12 @@ impl Told {
 
 /// Appends to a stream of its own until told to stop, each time expecting the version that it knows,
 /// and each append again until its outcome is known.
-async fn write_until(store: EventStore, stop: Arc<AtomicBool>, stream: String) -> Told {
+async fn write_until(
+    store: EventStore,
+    stop: Arc<AtomicBool>,
+    written: Arc<AtomicU64>,
+    stream: String,
+) -> Told {
     let mut told = Told::default();
     let mut version = 0;
     while !stop.load(Ordering::Relaxed) {
@@ -133,6 +138,7 @@ async fn write_until(store: EventStore, stop: Arc<AtomicBool>, stream: String) -
             match store.append_events("t", append.clone()).await {
                 Ok(receipt) => {
                     told.acknowledged.insert(id, receipt.first.get());
+                    written.fetch_add(1, Ordering::Relaxed);
                     version = receipt.version.get();
                     break;
                 }
@@ -160,15 +166,26 @@ async fn write_until(store: EventStore, stop: Arc<AtomicBool>, stream: String) -
     told
 }
 
-/// Lets writers write while `harm` is done, and checks what they were told.
-async fn write_beside(store: &EventStore, observer: &str, harm: impl Future<Output = ()>) -> Told {
+/// Lets writers write while `harm` is done, again and again where the machine is so slow that they
+/// come to little beside it, and checks what they were told.
+async fn write_beside(store: &EventStore, observer: &str, mut harm: impl AsyncFnMut()) -> Told {
     let stop = Arc::new(AtomicBool::new(false));
+    let written = Arc::new(AtomicU64::new(0));
     let mut writers = Vec::new();
     for number in 0..8 {
-        let writer = write_until(store.clone(), Arc::clone(&stop), format!("s-{number}"));
-        writers.push(tokio::spawn(writer));
+        writers.push(tokio::spawn(write_until(
+            store.clone(),
+            Arc::clone(&stop),
+            Arc::clone(&written),
+            format!("s-{number}"),
+        )));
     }
-    harm.await;
+    for _ in 0..20 {
+        harm().await;
+        if written.load(Ordering::Relaxed) > 50 {
+            break;
+        }
+    }
     stop.store(true, Ordering::Relaxed);
     let mut told = Told::default();
     for writer in writers {
@@ -192,7 +209,7 @@ async fn server_processes_that_are_ended_lose_and_double_nothing() {
     let own = open_in(&ours).await;
     drop(store);
     let ended = AtomicU64::new(0);
-    let harm = async {
+    let harm = async || {
         for _ in 0..60 {
             tokio::time::sleep(Duration::from_millis(25)).await;
             let sql = "SELECT count(pg_terminate_backend(a.pid)) FROM pg_stat_activity a \
@@ -222,7 +239,7 @@ async fn connections_that_are_cut_before_and_after_the_commit_lose_and_double_no
     let through = proxy.instead_of(server.port(), &direct);
     let store = store_with_topic(&through).await;
     // Odd numbers hit requests and answers in turn.
-    let harm = async {
+    let harm = async || {
         for every in [37, 23, 51, 31] {
             proxy.every.store(every, Ordering::Relaxed);
             tokio::time::sleep(Duration::from_millis(500)).await;
@@ -242,7 +259,7 @@ async fn a_server_that_crashes_and_comes_back_loses_nothing_acknowledged() {
     let server = Postgres::start(&[]);
     let url = server.fresh();
     let store = store_with_topic(&url).await;
-    let harm = async {
+    let harm = async || {
         for round in 0..3 {
             tokio::time::sleep(Duration::from_millis(400)).await;
             if round == 1 {
@@ -264,7 +281,7 @@ async fn a_full_disk_refuses_appends_until_there_is_room() {
     let url = server.fresh();
     let store = store_with_topic(&url).await;
     let head = || async { store.get_latest_version("t").await.unwrap().get() };
-    let harm = async {
+    let harm = async || {
         for _ in 0..2 {
             tokio::time::sleep(Duration::from_millis(300)).await;
             server.fill_disk();
@@ -301,7 +318,7 @@ async fn a_server_that_crashes_because_its_log_has_no_room_loses_nothing_acknowl
     let server = Postgres::start_on_small_disk(OnSmallDisk::Log);
     let url = server.fresh();
     let store = store_with_topic(&url).await;
-    let harm = async {
+    let harm = async || {
         for _ in 0..2 {
             tokio::time::sleep(Duration::from_millis(300)).await;
             server.fill_disk();

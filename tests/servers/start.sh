@@ -83,7 +83,12 @@ while read -r order; do
         ;;
     stop)
         kill -INT "$server" 2>/dev/null || true
+        # One that is asked while it comes back from a crash may wait for ever for a process that it
+        # has not got.
+        (sleep 10 && kill -QUIT "$server") </dev/null >/dev/null 2>&1 &
+        impatience=$!
         wait "$server" 2>/dev/null || true
+        kill "$impatience" 2>/dev/null || true
         ;;
     start) start ;;
     fill) # to the last byte
