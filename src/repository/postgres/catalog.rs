@@ -9,23 +9,29 @@ use super::{
     names::{CatalogNames, TopicNames, table_base, topic_lock},
     schema::{begin, execute},
     shared::{Args, Shared},
+    upgrade,
 };
 use crate::{
     models::{Placement, StorageId, StoreId, TopicName},
     repository::StorageEntry,
 };
 
-/// What is made for each topic.
-const TOPIC: &str = include_str!("sql/topic.sql");
+/// A storage that is there.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) names: TopicNames,
+    /// Which build's tables and functions it has.
+    pub(super) version: i32,
+}
 
-/// The names of a storage; none where it is not there.
+/// A storage; none where it is not there.
 pub(super) async fn find(
     shared: &Arc<Shared>,
     storage: StorageId,
-) -> Result<Option<TopicNames>, Failure> {
+) -> Result<Option<Found>, Failure> {
     let catalog = &shared.address.catalog;
     let sql = format!(
-        "SELECT t.id, t.events_table FROM {} t WHERE t.storage = $1",
+        "SELECT t.id, t.events_table, t.version FROM {} t WHERE t.storage = $1",
         catalog.topics
     );
     let rows = shared
@@ -35,12 +41,10 @@ pub(super) async fn find(
         return Ok(None);
     };
     let table: &str = row.try_get(1)?;
-    Ok(Some(TopicNames::new(
-        catalog,
-        storage,
-        row.try_get(0)?,
-        table,
-    )))
+    Ok(Some(Found {
+        names: TopicNames::new(catalog, storage, row.try_get(0)?, table),
+        version: row.try_get(2)?,
+    }))
 }
 
 /// Every storage but those of configuration streams.
@@ -110,8 +114,8 @@ pub(super) async fn make(
         let base = table_base(&placement.topic, table);
         let name = free_name(connection, catalog, &base, id).await?;
         let sql = format!(
-            "INSERT INTO {} (id, name, events_table, storage, store, options) \
-             OVERRIDING SYSTEM VALUE VALUES ($1, $2, $3, $4, $5, $6::json)",
+            "INSERT INTO {} (id, name, events_table, storage, store, options, version) \
+             OVERRIDING SYSTEM VALUE VALUES ($1, $2, $3, $4, $5, $6::json, $7)",
             catalog.topics
         );
         sqlx::query(AssertSqlSafe(sql))
@@ -121,10 +125,11 @@ pub(super) async fn make(
             .bind(placement.storage.uuid())
             .bind(placement.store.uuid())
             .bind(&options)
+            .bind(upgrade::VERSION)
             .execute(&mut *connection)
             .await?;
         let names = TopicNames::new(catalog, placement.storage, id, &name);
-        execute(connection, names.fill(TOPIC)).await?;
+        upgrade::make(connection, &names).await?;
     }
     execute(connection, "COMMIT".to_owned()).await
 }
@@ -194,14 +199,6 @@ async fn free_name(
     Ok(name)
 }
 
-/// The functions of a topic, which stand in the template.
-fn functions() -> impl Iterator<Item = &'static str> {
-    TOPIC
-        .lines()
-        .filter_map(|line| line.strip_prefix("CREATE FUNCTION @")?.split_once('@'))
-        .map(|(name, _)| name)
-}
-
 /// Drops the tables and functions of a storage, if they are there, and notes that it was removed.
 pub(super) async fn remove(
     connection: &mut PgConnection,
@@ -236,11 +233,7 @@ pub(super) async fn remove(
         .await?;
     if let (Some(row), Some(table)) = (&row, table) {
         let names = TopicNames::new(catalog, storage, row.try_get(0)?, table);
-        let mut drops = format!("DROP TABLE {}, {}", names.events, names.tags);
-        for function in functions() {
-            drops.push_str(&format!("; DROP FUNCTION {}", names.function(function)));
-        }
-        execute(connection, drops).await?;
+        upgrade::drop_all(connection, catalog, &names).await?;
     }
     execute(connection, "COMMIT".to_owned()).await
 }
@@ -251,28 +244,4 @@ pub(super) async fn count(shared: &Arc<Shared>) -> Result<u64, Failure> {
     let rows = shared.fetch(sql.into(), Args::new()).await?;
     let row = rows.first().ok_or(sqlx::Error::RowNotFound)?;
     Ok(super::rows::bigint_at(row, 0)?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn all_functions_are_known_by_name() {
-        let functions: Vec<_> = functions().collect();
-        assert_eq!(
-            functions,
-            [
-                "deleted",
-                "version_at",
-                "before",
-                "first_match",
-                "enter",
-                "append",
-                "import",
-                "seal",
-                "state"
-            ]
-        );
-    }
 }

@@ -21,6 +21,10 @@
 //! All but `table` belong to the repository: topics in which they differ have connections of their
 //! own. They may also stand in the URL, as `?annals.schema=…`.
 //!
+//! A newer build brings the schema to its version when it opens the repository, and a topic when it uses it
+//! first. From then on builds that are older cannot use them: their calls fail and write nothing, so end
+//! them before. A read-only store changes nothing, and tells where something has to be upgraded.
+//!
 //! `ARCHITECTURE.md` shows the tables, and tells how an append goes and what happens when a
 //! connection is lost.
 
@@ -49,6 +53,8 @@ mod schema;
 mod sessions;
 mod shared;
 mod topic;
+mod topics;
+mod upgrade;
 mod verify;
 mod wait;
 mod way;

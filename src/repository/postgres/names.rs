@@ -116,6 +116,11 @@ impl TopicNames {
         self.named(&format!("_{name}"))
     }
 
+    /// What it is called in the server's own tables.
+    pub(super) fn bare_function(&self, name: &str) -> String {
+        format!("{}_{name}", self.table)
+    }
+
     /// Where in the database the topic is, for people.
     pub(super) fn place(&self) -> String {
         format!("table {}", self.events)

@@ -8,61 +8,67 @@ use futures_util::{
 };
 use tokio::sync::watch;
 
-use super::{reader::Reader, shared::Shared, topic::Core};
+use super::{reader::Reader, shared::Shared, topics::Topics};
 use crate::{
-    models::{Error, Result},
+    models::{Error, Placement, Result},
     repository::{Page, ReadPlan},
 };
 
 /// What a read needs to begin.
-pub(super) struct Start {
+pub(super) struct Begin {
     pub(super) shared: Arc<Shared>,
-    pub(super) core: Arc<Core>,
+    pub(super) topics: Arc<Topics>,
+    pub(super) placement: Placement,
+    pub(super) closed: watch::Receiver<bool>,
 }
 
-/// The pages of a read. `start` is asked for at the first poll.
+enum State {
+    /// To be begun, unless the repository was closed before.
+    New(Result<()>, ReadPlan),
+    Under(Box<Reader>),
+    Over,
+}
+
+/// The pages of a read, which begins at the first poll if the repository is `open`.
 pub(super) fn pages(
-    start: impl Future<Output = Result<Start>> + Send + 'static,
+    open: Result<()>,
+    begin: Begin,
     plan: ReadPlan,
-    closed: watch::Receiver<bool>,
 ) -> BoxStream<'static, Result<Page>> {
-    enum State<F> {
-        New(F, ReadPlan),
-        Under(Box<Reader>),
-        Over,
-    }
-    let new = State::New(Box::pin(start), plan);
-    stream::unfold(new, move |state| {
-        let closed = closed.clone();
-        async move {
-            let mut reader = match state {
-                State::Over => return None,
-                State::Under(reader) => reader,
-                State::New(start, plan) => match begin(start, plan).await {
-                    Ok(reader) => Box::new(reader),
-                    Err(error) => return Some((Err(error), State::Over)),
-                },
-            };
-            let page = if *closed.borrow() {
-                Err(Error::Closed)
-            } else {
-                reader.next().await
-            };
-            let over = page.is_err() || reader.done;
-            Some((
-                page,
-                if over {
-                    State::Over
-                } else {
-                    State::Under(reader)
-                },
-            ))
-        }
+    let new = (State::New(open, plan), begin);
+    stream::unfold(new, |(state, begin)| async move {
+        let (page, state) = match state {
+            State::Over => return None,
+            State::New(open, plan) => match begin.reader(open, plan).await {
+                Ok(reader) => begin.next(Box::new(reader)).await,
+                Err(error) => (Err(error), State::Over),
+            },
+            State::Under(reader) => begin.next(reader).await,
+        };
+        let page = begin.topics.settled(&begin.placement, page).await;
+        Some((page, (state, begin)))
     })
     .boxed()
 }
 
-async fn begin(start: impl Future<Output = Result<Start>>, plan: ReadPlan) -> Result<Reader> {
-    let Start { shared, core } = start.await?;
-    Reader::begin(shared, core, plan).await
+impl Begin {
+    async fn reader(&self, open: Result<()>, plan: ReadPlan) -> Result<Reader> {
+        open?;
+        let topic = self.topics.open(&self.placement).await?;
+        Reader::begin(Arc::clone(&self.shared), Arc::clone(&topic.core), plan).await
+    }
+
+    async fn next(&self, mut reader: Box<Reader>) -> (Result<Page>, State) {
+        if *self.closed.borrow() {
+            return (Err(Error::Closed), State::Over);
+        }
+        let page = reader.next().await;
+        let over = page.is_err() || reader.done;
+        let state = if over {
+            State::Over
+        } else {
+            State::Under(reader)
+        };
+        (page, state)
+    }
 }

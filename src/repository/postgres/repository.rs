@@ -1,27 +1,28 @@
 //! One `postgres` repository: the contract, in terms of topics.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use futures_util::{FutureExt, future::BoxFuture, stream::BoxStream};
+use futures_util::{FutureExt, stream::BoxStream};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
-use sqlx::{AssertSqlSafe, PgConnection, Row};
+use sqlx::{AssertSqlSafe, Row};
 use tokio::{sync::watch, task::JoinHandle};
 
 use super::{
     catalog,
     codec::{bigint, number},
     connection::{Address, Session},
-    errors::{Failure, Kind},
+    errors::Failure,
     health::health,
     import::Statement,
     listener::listen,
     notifier::Notifier,
     options::PostgresOptions,
-    pages::{Start, pages},
+    pages::{Begin, pages},
     sessions::Sessions,
     shared::{Args, Heads, Shared},
     topic::{Core, Topic},
+    topics::Topics,
     verify::verify,
     wait::wait,
 };
@@ -41,7 +42,7 @@ use crate::{
 #[derive(Debug)]
 pub struct PostgresRepository {
     shared: Arc<Shared>,
-    topics: Arc<Mutex<HashMap<StorageId, Arc<Topic>>>>,
+    topics: Arc<Topics>,
     read_only: bool,
     /// Held for reading while something is put into a queue, and for writing to close.
     open: RwLock<bool>,
@@ -56,17 +57,18 @@ impl PostgresRepository {
         let settings = &address.settings;
         let [to_read, to_append] = open;
         let to_append = Some(to_append).filter(|_| !request.read_only);
+        let shared = Arc::new(Shared {
+            name: request.name,
+            reads: Sessions::new(address.clone(), settings.read_connections, Some(to_read)),
+            appends: Sessions::new(address.clone(), settings.append_connections, to_append),
+            heads: Arc::new(Heads::default()),
+            notifier: Arc::new(Notifier::default()),
+            clock: request.clock,
+            address,
+        });
         Self {
-            shared: Arc::new(Shared {
-                name: request.name,
-                reads: Sessions::new(address.clone(), settings.read_connections, Some(to_read)),
-                appends: Sessions::new(address.clone(), settings.append_connections, to_append),
-                heads: Arc::new(Heads::default()),
-                notifier: Arc::new(Notifier::default()),
-                clock: request.clock,
-                address,
-            }),
-            topics: Arc::default(),
+            topics: Arc::new(Topics::new(Arc::clone(&shared), request.read_only)),
+            shared,
             read_only: request.read_only,
             open: RwLock::new(true),
             closed: watch::Sender::new(false),
@@ -113,38 +115,7 @@ impl PostgresRepository {
 
     async fn topic(&self, placement: &Placement) -> Result<Arc<Topic>> {
         drop(self.check_open()?);
-        open_topic(&self.shared, &self.topics, placement).await
-    }
-
-    /// Does work on a session for appends, in a task of its own. Where the topic turns out to be
-    /// gone, its names are forgotten.
-    async fn work<T: Send + 'static>(
-        &self,
-        storage: StorageId,
-        work: impl for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, Failure>>
-        + Send
-        + 'static,
-    ) -> Result<T, Failure> {
-        let shared = Arc::clone(&self.shared);
-        let task = tokio::spawn(async move {
-            let mut lent = shared.appends.take_live().await?;
-            let done = work(&mut lent.session.connection).await;
-            if done.is_ok() {
-                shared.appends.give_back(lent);
-            }
-            done
-        });
-        let done = match task.await {
-            Ok(done) => done,
-            Err(_) => Err(Failure::new(Kind::Unreachable, "the runtime shuts down")),
-        };
-        if done
-            .as_ref()
-            .is_err_and(|failure| failure.kind == Kind::Gone)
-        {
-            self.topics.lock().remove(&storage);
-        }
-        done
+        self.topics.open(placement).await
     }
 
     /// Records the first of these events, if they are the next, and as many as fit into a statement.
@@ -159,9 +130,9 @@ impl PostgresRepository {
             return Ok(Written { head, count: 0 });
         };
         let (core, count) = (&topic.core, statement.count());
-        let imported = self.work(core.storage, move |connection| {
-            statement.run(connection).boxed()
-        });
+        let imported = self
+            .shared
+            .work(move |connection| statement.run(connection).boxed());
         let imported = imported
             .await
             .map_err(|failure| failure.error(&self.shared.name, Some(&placement.topic)))?;
@@ -187,7 +158,7 @@ impl PostgresRepository {
         arguments: Args,
         held: impl Send + 'static,
     ) -> Result<(Position, bool)> {
-        let called = self.work(core.storage, move |connection| {
+        let called = self.shared.work(move |connection| {
             async move {
                 let _held = held;
                 let arguments = arguments.into_inner()?;
@@ -216,9 +187,10 @@ impl PostgresRepository {
         let sql = format!("SELECT {function}($1, $2), true");
         let turn = Arc::clone(&topic.core.sealing).lock_owned().await;
         let arguments = Args::new().with(sealed).with(bigint(since.get()));
-        let (head, _) = self
+        let called = self
             .call_for_head(placement, &topic.core, sql, arguments, turn)
-            .await?;
+            .await;
+        let (head, _) = self.topics.settled(placement, called).await?;
         Ok(head)
     }
 
@@ -226,12 +198,7 @@ impl PostgresRepository {
         let failed = |failure: Failure| failure.error(&self.shared.name, Some(&topic.core.topic));
         let arguments = Args::new().with(stream.map(StreamId::as_str));
         let sql = Arc::clone(&topic.core.sql.state);
-        let rows = self.shared.fetch(sql, arguments).await.map_err(|failure| {
-            if failure.kind == Kind::Gone {
-                self.topics.lock().remove(&topic.core.storage);
-            }
-            failed(failure)
-        })?;
+        let rows = self.shared.fetch(sql, arguments).await.map_err(failed)?;
         let read = || {
             let row = rows.first().ok_or(sqlx::Error::RowNotFound)?;
             let stream = match stream {
@@ -253,35 +220,10 @@ impl PostgresRepository {
     /// Waits until the topic is beyond a position.
     async fn wait(&self, topic: &Topic, position: Position) -> Result<Position> {
         let waited = wait(&self.shared, &topic.core, position.get()).await;
-        waited.map(Position::new).map_err(|failure| {
-            if failure.kind == Kind::Gone {
-                self.topics.lock().remove(&topic.core.storage);
-            }
-            failure.error(&self.shared.name, Some(&topic.core.topic))
-        })
+        waited
+            .map(Position::new)
+            .map_err(|failure| failure.error(&self.shared.name, Some(&topic.core.topic)))
     }
-}
-
-async fn open_topic(
-    shared: &Arc<Shared>,
-    topics: &Mutex<HashMap<StorageId, Arc<Topic>>>,
-    placement: &Placement,
-) -> Result<Arc<Topic>> {
-    if let Some(topic) = topics.lock().get(&placement.storage) {
-        return Ok(Arc::clone(topic));
-    }
-    let failed = |failure: Failure| failure.error(&shared.name, Some(&placement.topic));
-    let names = catalog::find(shared, placement.storage)
-        .await
-        .map_err(failed)?;
-    let names = names.ok_or_else(|| Error::TopicNotFound {
-        topic: placement.topic.to_string(),
-    })?;
-    let mut topics = topics.lock();
-    let topic = topics
-        .entry(placement.storage)
-        .or_insert_with(|| Arc::new(Topic::new(shared, placement, names)));
-    Ok(Arc::clone(topic))
 }
 
 #[async_trait]
@@ -290,14 +232,15 @@ impl EventRepository for PostgresRepository {
         self.check_writable("make storage")?;
         let options = PostgresOptions::parse(&placement.options)?;
         let (shared, wanted) = (Arc::clone(&self.shared), placement.clone());
-        let made = self.work(placement.storage, move |connection| {
+        let made = self.shared.work(move |connection| {
             async move {
                     catalog::make(connection, &shared, &wanted, options.table.as_deref()).await
                 }
                 .boxed()
         });
-        made.await
-            .map_err(|failure| failure.error(&self.shared.name, Some(&placement.topic)))
+        let made = made.await;
+        let made = made.map_err(|failure| failure.error(&self.shared.name, Some(&placement.topic)));
+        self.topics.settled(placement, made).await
     }
 
     async fn append(
@@ -311,38 +254,35 @@ impl EventRepository for PostgresRepository {
         let appended = topic
             .append(&self.shared, batch, || self.check_open())
             .await;
-        if matches!(appended, Err(Error::TopicNotFound { .. })) {
-            self.topics.lock().remove(&placement.storage);
-        }
-        appended
+        self.topics.settled(placement, appended).await
     }
 
     fn read(&self, placement: &Placement, plan: ReadPlan) -> BoxStream<'static, Result<Page>> {
         let open = self.check_open().map(drop);
-        let (shared, topics) = (Arc::clone(&self.shared), Arc::clone(&self.topics));
-        let placement = placement.clone();
-        let start = async move {
-            open?;
-            let topic = open_topic(&shared, &topics, &placement).await?;
-            let core = Arc::clone(&topic.core);
-            Ok(Start { shared, core })
+        let begin = Begin {
+            shared: Arc::clone(&self.shared),
+            topics: Arc::clone(&self.topics),
+            placement: placement.clone(),
+            closed: self.closed.subscribe(),
         };
-        pages(start, plan, self.closed.subscribe())
+        pages(open, begin, plan)
     }
 
     async fn state(&self, placement: &Placement, stream: Option<&StreamId>) -> Result<TopicState> {
         let topic = self.topic(placement).await?;
-        self.ask(&topic, stream).await
+        let state = self.ask(&topic, stream).await;
+        self.topics.settled(placement, state).await
     }
 
     async fn wait_beyond(&self, placement: &Placement, position: Position) -> Result<Position> {
         let topic = self.topic(placement).await?;
         self.hear();
         let mut closed = self.closed.subscribe();
-        tokio::select! {
+        let head = tokio::select! {
             head = self.wait(&topic, position) => head,
             _ = closed.wait_for(|closed| *closed) => Err(Error::Closed),
-        }
+        };
+        self.topics.settled(placement, head).await
     }
 
     async fn seal(&self, placement: &Placement, since: Position) -> Result<Position> {
@@ -358,15 +298,16 @@ impl EventRepository for PostgresRepository {
     async fn import(&self, placement: &Placement, events: Vec<RecordedEvent>) -> Result<Position> {
         self.check_writable("import events")?;
         let topic = self.topic(placement).await?;
-        import(self, placement, events, |rest| {
+        let imported = import(self, placement, events, |rest| {
             self.import_some(placement, &topic, rest)
-        })
-        .await
+        });
+        self.topics.settled(placement, imported.await).await
     }
 
     async fn verify(&self, placement: &Placement) -> Result<Verified> {
         let topic = self.topic(placement).await?;
-        verify(&self.shared, &topic.core).await
+        let verified = verify(&self.shared, &topic.core).await;
+        self.topics.settled(placement, verified).await
     }
 
     async fn list(&self) -> Result<Vec<StorageEntry>> {
@@ -379,13 +320,13 @@ impl EventRepository for PostgresRepository {
     async fn remove(&self, storage: StorageId) -> Result<()> {
         self.check_writable("remove storage")?;
         let shared = Arc::clone(&self.shared);
-        let removed = self.work(storage, move |connection| {
+        let removed = self.shared.work(move |connection| {
             async move { catalog::remove(connection, &shared, storage).await }.boxed()
         });
         removed
             .await
             .map_err(|failure| failure.error(&self.shared.name, None))?;
-        self.topics.lock().remove(&storage);
+        self.topics.forget(storage);
         self.shared.heads.forget(storage);
         Ok(())
     }
@@ -400,8 +341,7 @@ impl EventRepository for PostgresRepository {
 
     async fn close(&self) -> Result<()> {
         *self.open.write() = false;
-        let topics: Vec<_> = self.topics.lock().values().map(Arc::clone).collect();
-        for topic in topics {
+        for topic in self.topics.all() {
             topic.finish().await;
         }
         self.closed.send_replace(true);

@@ -12,11 +12,12 @@ use crate::models::{Error, Result};
 /// The oldest server, as it tells its version.
 const OLDEST: i32 = 140_000;
 
-/// The statements that lead from each version of the schema to the next. Never changed once
-/// released: a new version is a new entry.
-const MIGRATIONS: [&str; 2] = [
+/// The statements that lead from each version of what all topics share to the next. Never changed once
+/// released: a new version is a new entry. Topics have versions of their own, see `upgrade.rs`.
+const MIGRATIONS: [&str; 3] = [
     include_str!("sql/catalog.sql"),
     include_str!("sql/removed.sql"),
+    include_str!("sql/versions.sql"),
 ];
 
 /// What the server tells of itself.

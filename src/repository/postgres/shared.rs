@@ -2,9 +2,10 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use sqlx::{
-    Arguments, AssertSqlSafe, Encode, Postgres, Type,
+    Arguments, AssertSqlSafe, Encode, PgConnection, Postgres, Type,
     postgres::{PgArguments, PgRow},
 };
 use tokio::sync::{Notify, oneshot, watch};
@@ -89,6 +90,27 @@ impl Shared {
         arguments: Args,
     ) -> Result<Vec<PgRow>, Failure> {
         self.ask(sql, arguments).rows().await
+    }
+
+    /// Does work on a session for appends, in a task of its own: the caller may be dropped, and it is done
+    /// or it is not.
+    pub(super) async fn work<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, Failure>>
+        + Send
+        + 'static,
+    ) -> Result<T, Failure> {
+        let shared = Arc::clone(self);
+        let task = tokio::spawn(async move {
+            let mut lent = shared.appends.take_live().await?;
+            let done = work(&mut lent.session.connection).await;
+            if done.is_ok() {
+                shared.appends.give_back(lent);
+            }
+            done
+        });
+        let stopped = || Failure::new(Kind::Unreachable, "the runtime shuts down");
+        task.await.unwrap_or_else(|_| Err(stopped()))
     }
 
     /// Begins a statement that changes nothing. Where the session turns out to have been closed while

@@ -16,6 +16,7 @@ use tokio::{
 };
 
 use super::{
+    catalog,
     codec::number,
     connection::ServerProcess,
     errors::{Failure, Kind},
@@ -123,7 +124,7 @@ impl Writer {
     }
 
     async fn append(&mut self, group: Vec<Request>) {
-        let mut failure = match self.attempt(&group).await {
+        let failure = match self.attempt(&group).await {
             Attempt::Done(findings) => return self.deliver(group, findings, None),
             Attempt::Failed(failure) => failure,
             Attempt::Lost(failure, server) => {
@@ -148,9 +149,6 @@ impl Writer {
                 Box::pin(self.append(vec![request])).await;
             }
             return;
-        }
-        if failure.kind == Kind::Gone {
-            failure = Failure::new(Kind::Gone, failure.to_string());
         }
         for request in group {
             let error = failure.clone();
@@ -209,9 +207,17 @@ impl Writer {
                 server = None;
                 match self.attempt_on(lent, group).await {
                     Attempt::Done(findings) => return Attempt::Done(findings),
-                    // Nothing is in the way of the answer but the topic, or the data.
-                    Attempt::Failed(failure) if matches!(failure.kind, Kind::Gone | Kind::Data) => {
+                    // The data alone is in the way of the answer.
+                    Attempt::Failed(failure) if failure.kind == Kind::Data => {
                         return Attempt::Failed(failure);
+                    }
+                    // It is gone, unless another build has changed it since: then it may hold the group.
+                    Attempt::Failed(again) if again.kind == Kind::Gone => {
+                        let found = catalog::find(&self.shared, self.core.storage).await;
+                        return match found {
+                            Ok(None) => Attempt::Failed(again),
+                            _ => Attempt::Lost(failure, server),
+                        };
                     }
                     Attempt::Failed(again) => failure = again,
                     Attempt::Lost(again, by) => {

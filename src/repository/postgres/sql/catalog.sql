@@ -1,4 +1,4 @@
--- Version 1 of the schema: what all topics share. A topic's own tables are in topic.sql.
+-- Version 1 of the schema: what all topics share. A topic's own are in tables.sql and functions.sql.
 
 CREATE TABLE @versions@ (
     version integer NOT NULL PRIMARY KEY,

@@ -1,4 +1,7 @@
--- Version 1 of a topic: its tables, and the functions that write and search them.
+-- The functions of a topic, version 2, that write and search its tables.
+--
+-- They are made anew where a topic is brought to another version. A build that is older still calls them
+-- by name: where one comes to mean something else, its parameters change too, so that it is not found.
 --
 -- Plans of the function that appends are made once, since each of its statements has one index that serves
 -- it. What it calls is set back to what is usual: which index serves best may depend on what is asked.
@@ -6,40 +9,6 @@
 -- Every function that writes takes the topic's lock first and holds it until its transaction ends,
 -- so positions become visible in order and without gaps. Each must be called on its own, in READ
 -- COMMITTED: a snapshot that is older than the lock would show an older head.
-
-CREATE TABLE @events@ (
-    position bigint NOT NULL PRIMARY KEY,
-    version bigint NOT NULL,
-    recorded_at timestamptz NOT NULL,
-    id uuid NOT NULL,
-    stream text COLLATE "C" NOT NULL,
-    type text COLLATE "C" NOT NULL,
-    payload json,
-    payload_bytes bytea,
-    content_type text COLLATE "C",
-    metadata json,
-    metadata_bytes bytea,
-    tags text[] COLLATE "C",
-    size integer NOT NULL,
-    checksum integer NOT NULL
-);
-CREATE UNIQUE INDEX ON @events@ (id);
-CREATE UNIQUE INDEX ON @events@ (stream, version);
-CREATE INDEX ON @events@ (type, position);
-CREATE INDEX ON @events@ (stream, version) WHERE type IN ('$stream-deleted', '$stream-restored');
-COMMENT ON COLUMN @events@.payload IS 'the payload as it was sent, where it is JSON';
-COMMENT ON COLUMN @events@.payload_bytes IS 'the payload as it was sent, where it is not JSON';
-COMMENT ON COLUMN @events@.content_type IS 'null: application/json';
-COMMENT ON COLUMN @events@.metadata IS 'null where there is none, or it is not JSON';
-COMMENT ON COLUMN @events@.metadata_bytes IS 'the metadata where it is not JSON';
-COMMENT ON COLUMN @events@.size IS 'about how many bytes the event has';
-COMMENT ON COLUMN @events@.checksum IS 'CRC32C of what the caller gave';
-
-CREATE TABLE @tags@ (
-    tag text COLLATE "C" NOT NULL,
-    position bigint NOT NULL,
-    PRIMARY KEY (tag, position)
-);
 
 -- Whether a stream is deleted.
 CREATE FUNCTION @deleted@(of_stream text) RETURNS boolean LANGUAGE plpgsql STABLE SET plan_cache_mode = auto AS @quote@

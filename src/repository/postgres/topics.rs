@@ -1,0 +1,119 @@
+//! The topics of a repository that are open.
+
+use std::{collections::HashMap, sync::Arc};
+
+use parking_lot::Mutex;
+
+use super::{catalog, errors::Failure, shared::Shared, topic::Topic, upgrade};
+use crate::models::{Error, Placement, Result, StorageId};
+
+/// The topics of a repository that are open.
+#[derive(Debug)]
+pub(super) struct Topics {
+    shared: Arc<Shared>,
+    read_only: bool,
+    open: Mutex<HashMap<StorageId, Arc<Topic>>>,
+}
+
+impl Topics {
+    pub(super) fn new(shared: Arc<Shared>, read_only: bool) -> Self {
+        Self {
+            shared,
+            read_only,
+            open: Mutex::default(),
+        }
+    }
+
+    /// A topic. Where nobody has opened it yet, and an earlier build has made it, it is brought to the
+    /// version of this one.
+    pub(super) async fn open(&self, placement: &Placement) -> Result<Arc<Topic>> {
+        if let Some(topic) = self.open.lock().get(&placement.storage) {
+            return Ok(Arc::clone(topic));
+        }
+        let failed = |failure: Failure| failure.error(&self.shared.name, Some(&placement.topic));
+        let found = catalog::find(&self.shared, placement.storage).await;
+        let mut found = found.map_err(failed)?;
+        if let Some(of) = &mut found
+            && of.version < upgrade::VERSION
+        {
+            self.check_upgradable(placement, of.version)?;
+            match self.upgrade(placement.storage).await.map_err(failed)? {
+                Some(version) => of.version = version,
+                None => found = None,
+            }
+        }
+        let found = found.ok_or_else(|| Error::TopicNotFound {
+            topic: placement.topic.to_string(),
+        })?;
+        if found.version > upgrade::VERSION {
+            return Err(Error::InvalidConfig {
+                key: format!("topic {}", placement.topic),
+                reason: format!(
+                    "its {} has version {}, and this build knows up to {}; use a newer one",
+                    found.names.place(),
+                    found.version,
+                    upgrade::VERSION
+                ),
+            });
+        }
+        let mut open = self.open.lock();
+        let topic = open
+            .entry(placement.storage)
+            .or_insert_with(|| Arc::new(Topic::new(&self.shared, placement, found.names)));
+        Ok(Arc::clone(topic))
+    }
+
+    fn check_upgradable(&self, placement: &Placement, version: i32) -> Result<()> {
+        if !self.read_only {
+            return Ok(());
+        }
+        Err(Error::RepositoryUnavailable {
+            repository: self.shared.name.clone(),
+            reason: format!(
+                "the topic {} is of version {version}, and this build works with {}; a store that is not read-only brings it there when it uses it first",
+                placement.topic,
+                upgrade::VERSION
+            ),
+            source: None,
+        })
+    }
+
+    async fn upgrade(&self, storage: StorageId) -> Result<Option<i32>, Failure> {
+        let catalog = self.shared.address.catalog.clone();
+        let upgraded = self.shared.work(move |connection| {
+            Box::pin(async move { upgrade::upgrade(connection, &catalog, storage).await })
+        });
+        upgraded.await
+    }
+
+    /// What comes of a call, where the tables or functions of a topic may not have been there: either
+    /// the topic is gone, or another build has changed them.
+    pub(super) async fn settled<T>(&self, placement: &Placement, done: Result<T>) -> Result<T> {
+        if !matches!(done, Err(Error::TopicNotFound { .. })) {
+            return done;
+        }
+        self.forget(placement.storage);
+        match catalog::find(&self.shared, placement.storage).await {
+            Ok(None) => done,
+            Ok(Some(found)) => Err(Error::RepositoryUnavailable {
+                repository: self.shared.name.clone(),
+                reason: format!(
+                    "the functions of {} are not those that this build has found before: another one may have brought the topic to another version; the next call looks again",
+                    found.names.place()
+                ),
+                source: None,
+            }),
+            Err(failure) => Err(failure.error(&self.shared.name, Some(&placement.topic))),
+        }
+    }
+
+    /// Looks again at the next call.
+    pub(super) fn forget(&self, storage: StorageId) {
+        self.open.lock().remove(&storage);
+    }
+
+    /// All of them.
+    pub(super) fn all(&self) -> Vec<Arc<Topic>> {
+        self.open.lock().values().map(Arc::clone).collect()
+    }
+}

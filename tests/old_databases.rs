@@ -1,0 +1,254 @@
+//! Databases that were written by earlier versions are brought to this one, and go on.
+//!
+//! `tests/fixtures/postgres-SCHEMA` has a database as `pg_dump` tells it, and beside it what its store
+//! contains. They are never written again; a new version of the schema, or of a topic, gets one of its own,
+//! which `ANNALS_WRITE_FIXTURES=postgres-3 cargo test --test old_databases write` makes.
+
+#![cfg(all(feature = "postgres", feature = "file"))]
+#![cfg(test)]
+
+mod kept;
+mod servers;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use annals::{
+    ConfigurationStream, Error, EventStore, EventStoreConfig, NewEvent, Read, Result, TopicConfig,
+};
+use futures_util::future::join_all;
+use kept::{TOPICS, check_appends, check_indexes, contents, fill};
+use serde_json::{Value, json};
+use servers::{binaries, postgres};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+
+/// What stands in a fixture for the schema in which the tables are.
+const SCHEMA: &str = "kept_schema";
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
+}
+
+fn versions() -> Vec<PathBuf> {
+    let found = fs::read_dir(fixtures()).unwrap();
+    let mut found: Vec<_> = found
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.join("store.sql").exists())
+        .collect();
+    found.sort();
+    found
+}
+
+fn config(url: &str) -> EventStoreConfig {
+    let database = url.to_owned();
+    EventStoreConfig::new(ConfigurationStream::postgres(url))
+        .resolver(move |name| (name == "DATABASE").then(|| database.clone()))
+}
+
+async fn open(url: &str) -> Result<EventStore> {
+    EventStore::open(config(url)).await
+}
+
+/// The schema in a URL of [`servers::Postgres::fresh`].
+fn schema(url: &str) -> &str {
+    url.rsplit_once("annals.schema=").unwrap().1
+}
+
+async fn connection(url: &str) -> PgConnection {
+    let plain = url.split("&annals.").next().unwrap();
+    PgConnection::connect(plain).await.unwrap()
+}
+
+async fn run(url: &str, statements: &str) {
+    let statements = statements.replace(SCHEMA, schema(url));
+    sqlx::raw_sql(AssertSqlSafe(statements))
+        .execute(&mut connection(url).await)
+        .await
+        .unwrap();
+}
+
+async fn number(url: &str, sql: &str) -> i64 {
+    let sql = sql.replace(SCHEMA, schema(url));
+    sqlx::query_scalar(AssertSqlSafe(sql))
+        .fetch_one(&mut connection(url).await)
+        .await
+        .unwrap()
+}
+
+/// A database as it was kept.
+async fn restored(fixture: &Path) -> String {
+    let url = postgres().fresh();
+    let dump = fs::read_to_string(fixture.join("store.sql")).unwrap();
+    run(&url, &dump).await;
+    url
+}
+
+/// How many topics are of an earlier version.
+const EARLIER: &str = "SELECT count(*) FROM kept_schema.topics WHERE version < 2";
+/// How many functions there are, for each topic.
+const FUNCTIONS: &str = "SELECT count(*) / (SELECT count(*) FROM kept_schema.topics) FROM pg_proc p \
+     JOIN pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname = 'kept_schema'";
+
+fn is_unavailable(error: &Error, with: &str) -> bool {
+    matches!(error, Error::RepositoryUnavailable { reason, .. } if reason.contains(with))
+}
+
+fn event() -> NewEvent {
+    NewEvent::json("Counted", &json!({})).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn databases_of_every_version_are_read_and_go_on() {
+    let versions = versions();
+    assert!(versions.contains(&fixtures().join("postgres-2")));
+    for fixture in versions {
+        let expected = fs::read(fixture.join("store.json")).unwrap();
+        let expected: Value = serde_json::from_slice(&expected).unwrap();
+        let url = restored(&fixture).await;
+        // Several find it as it was, at once.
+        let stores = join_all((0..4).map(|_| open(&url))).await;
+        let stores: Vec<_> = stores.into_iter().map(Result::unwrap).collect();
+        for answer in join_all(stores.iter().map(contents)).await {
+            assert_eq!(answer, expected, "{}", fixture.display());
+        }
+        for store in &stores {
+            check_indexes(store, "orders").await;
+        }
+        check_appends(&stores[0]).await;
+        for store in stores {
+            check_indexes(&store, "orders").await;
+            store.close().await.unwrap();
+        }
+        assert_eq!(number(&url, EARLIER).await, 0);
+        // None of an earlier build is left beside those of this one.
+        assert_eq!(number(&url, FUNCTIONS).await, 9);
+        let store = open(&url).await.unwrap();
+        store.delete_topic("orders").await.unwrap();
+        store.purge_topic("orders").await.unwrap();
+        store.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_topic_of_an_earlier_version_is_upgraded_by_its_first_use_but_not_by_a_reader() {
+    let url = restored(&fixtures().join("postgres-2")).await;
+    let reader = EventStore::open(config(&url).read_only()).await;
+    assert!(
+        reader
+            .as_ref()
+            .is_err_and(|error| is_unavailable(error, "of an older version")),
+        "{reader:?}"
+    );
+    // The topic of the configuration is used, and no other.
+    open(&url).await.unwrap().close().await.unwrap();
+    assert_eq!(number(&url, EARLIER).await, 3);
+    let reader = EventStore::open(config(&url).read_only()).await.unwrap();
+    let error = reader.get_latest_version("orders").await.unwrap_err();
+    assert!(is_unavailable(&error, "is of version 1"), "{error:?}");
+    assert_eq!(number(&url, EARLIER).await, 3);
+    let writer = open(&url).await.unwrap();
+    let head = writer.get_latest_version("orders").await.unwrap();
+    assert_eq!(number(&url, EARLIER).await, 2);
+    assert_eq!(reader.get_latest_version("orders").await.unwrap(), head);
+    writer.close().await.unwrap();
+    reader.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_upgrade_that_fails_leaves_the_topic_as_it_was() {
+    let url = restored(&fixtures().join("postgres-2")).await;
+    open(&url).await.unwrap().close().await.unwrap();
+    // A function on which something rests cannot be dropped.
+    let rest = "CREATE VIEW kept_schema.mine AS SELECT * FROM kept_schema.orders_state('order-1')";
+    run(&url, rest).await;
+    let store = open(&url).await.unwrap();
+    for _ in 0..2 {
+        let error = store.append_events("orders", event()).await.unwrap_err();
+        assert!(is_unavailable(&error, "2BP01"), "{error:?}");
+    }
+    assert_eq!(number(&url, EARLIER).await, 3);
+    assert_eq!(number(&url, FUNCTIONS).await, 9);
+    run(&url, "DROP VIEW kept_schema.mine").await;
+    store.append_events("orders", event()).await.unwrap();
+    assert_eq!(number(&url, EARLIER).await, 2);
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_topic_that_another_build_has_upgraded_is_not_called_gone() {
+    let url = postgres().fresh();
+    let store = open(&url).await.unwrap();
+    store
+        .create_topic(TopicConfig::postgres("t", "${DATABASE}"))
+        .await
+        .unwrap();
+    store.append_events("t", event()).await.unwrap();
+    let others = "ALTER FUNCTION kept_schema.t_append RENAME TO t_append_of_another; \
+        ALTER FUNCTION kept_schema.t_state RENAME TO t_state_of_another;";
+    run(&url, others).await;
+    let error = store.append_events("t", event()).await.unwrap_err();
+    assert!(is_unavailable(&error, "another"), "{error:?}");
+    assert!(error.is_retryable());
+    let error = store.get_events("t", Read::all()).await.unwrap_err();
+    assert!(is_unavailable(&error, "another"), "{error:?}");
+    let error = store.get_latest_version("t").await.unwrap_err();
+    assert!(is_unavailable(&error, "another"), "{error:?}");
+    // Once it is looked at again, it is known to be too new.
+    run(&url, "UPDATE kept_schema.topics SET version = 99").await;
+    for outcome in [
+        store.append_events("t", event()).await.map(drop),
+        store.get_events("t", Read::all()).await.map(drop),
+        store.get_latest_version("t").await.map(drop),
+    ] {
+        let error = outcome.unwrap_err();
+        assert!(
+            matches!(&error, Error::InvalidConfig { reason, .. } if reason.contains("has version 99")),
+            "{error:?}"
+        );
+    }
+    let back = "ALTER FUNCTION kept_schema.t_append_of_another RENAME TO t_append; \
+        ALTER FUNCTION kept_schema.t_state_of_another RENAME TO t_state; \
+        UPDATE kept_schema.topics SET version = 2";
+    run(&url, back).await;
+    let receipt = store.append_events("t", event()).await.unwrap();
+    assert_eq!(receipt.first.get(), 2);
+    store.close().await.unwrap();
+}
+
+/// Writes the fixture of a version; does nothing when it is run as one test among the others.
+#[tokio::test]
+async fn write_fixture() {
+    let Ok(version) = std::env::var("ANNALS_WRITE_FIXTURES") else {
+        return;
+    };
+    let fixture = fixtures().join(&version);
+    // What is there already is never written again.
+    if !version.starts_with("postgres-") || fixture.exists() {
+        return;
+    }
+    let url = postgres().with("schema", SCHEMA);
+    let store = open(&url).await.unwrap();
+    for name in TOPICS {
+        let topic = TopicConfig::postgres(name, "${DATABASE}");
+        store.create_topic(topic).await.unwrap();
+    }
+    fill(&store).await;
+    let expected = contents(&store).await;
+    store.close().await.unwrap();
+    let dumped = Command::new(binaries().join("pg_dump"))
+        .args(["--no-owner", "--no-privileges", "--inserts", "--schema"])
+        .args([SCHEMA, url.split("&annals.").next().unwrap()])
+        .output()
+        .unwrap();
+    assert!(dumped.status.success(), "{dumped:?}");
+    let dump = String::from_utf8(dumped.stdout).unwrap();
+    // Lines that begin so are for psql alone.
+    let lines = dump.lines().filter(|line| !line.starts_with('\\'));
+    let dump: String = lines.flat_map(|line| [line, "\n"]).collect();
+    fs::create_dir_all(&fixture).unwrap();
+    fs::write(fixture.join("store.sql"), dump).unwrap();
+    fs::write(fixture.join("store.json"), expected.to_string()).unwrap();
+}
