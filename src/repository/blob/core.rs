@@ -383,11 +383,15 @@ impl Core {
         self.compacted.notify_waiters();
     }
 
-    /// Stops what runs beside the calls: merging can be stopped anywhere.
-    pub(super) fn stop(&self) {
+    /// Stops what runs beside the calls, and waits until it does nothing any more: merging can be
+    /// stopped anywhere. What merges the log is stopped first, since it starts what merges segments.
+    pub(super) async fn stop(&self) {
         for task in [&self.compaction, &self.merge] {
-            if let Some(task) = task.lock().take() {
-                task.abort();
+            let running = task.lock().take();
+            if let Some(running) = running {
+                running.abort();
+                // That it was stopped is no failure.
+                drop(running.await);
             }
         }
     }

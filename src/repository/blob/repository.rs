@@ -256,6 +256,7 @@ impl EventRepository for BlobRepository {
             Err(error) => return Err(error),
         }
         topic.core.lose();
+        topic.core.stop().await;
         let core = Arc::clone(&topic.core);
         let erased = tokio::spawn(async move { removal::erase(&core).await }).await;
         erased

@@ -152,6 +152,6 @@ impl Topic {
             // It ends on its own; where it was stopped, nobody is left to be told.
             drop(task.await);
         }
-        self.core.stop();
+        self.core.stop().await;
     }
 }
