@@ -683,6 +683,32 @@ async fn a_removal_that_is_cut_off_at_any_request_is_finished_by_the_next() {
     }
 }
 
+/// A thread that stands still while it merges is waited for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nothing_is_put_once_a_store_is_closed() {
+    let mut merging = 0;
+    for _ in 0..5 {
+        let inner: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        let slow = Watched::new(Arc::clone(&inner));
+        let began = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&began);
+        slow.set_faults(move |_, key| {
+            if key.as_ref().contains("/seg/") {
+                counted.fetch_add(1, Ordering::Relaxed);
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            None
+        });
+        live(&slow, &Mutex::default()).await.unwrap();
+        let listed = || async { inner.list(None).try_collect::<Vec<_>>().await.unwrap() };
+        let there = listed().await;
+        tokio::time::sleep(Duration::from_millis(250)).await;
+        assert_eq!(listed().await, there);
+        merging += began.load(Ordering::Relaxed);
+    }
+    assert!(merging > 0, "nothing was merged");
+}
+
 /// Reads, and what they are made of, in a form that can be compared.
 async fn answers(store: &EventStore) -> Result<BTreeMap<String, String>, Error> {
     let mut answers = BTreeMap::new();
