@@ -14,6 +14,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
+    time::Duration,
 };
 
 use annals::{
@@ -215,6 +216,41 @@ async fn a_topic_that_another_build_has_upgraded_is_not_called_gone() {
     run(&url, back).await;
     let receipt = store.append_events("t", event()).await.unwrap();
     assert_eq!(receipt.first.get(), 2);
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_append_that_lost_its_connection_before_another_build_came_has_an_unknown_outcome() {
+    let url = postgres().fresh();
+    let store = open(&url).await.unwrap();
+    store
+        .create_topic(TopicConfig::postgres("t", "${DATABASE}"))
+        .await
+        .unwrap();
+    // It stands still on the server, which is ended then.
+    let mut before = connection(&url).await;
+    let lock = "BEGIN; LOCK TABLE kept_schema.t".replace(SCHEMA, schema(&url));
+    sqlx::raw_sql(AssertSqlSafe(lock))
+        .execute(&mut before)
+        .await
+        .unwrap();
+    let append = tokio::spawn({
+        let store = store.clone();
+        async move { store.append_events("t", event()).await }
+    });
+    let stands = "FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%kept_schema%t_append%'";
+    while number(&url, &format!("SELECT count(*) {stands}")).await == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    run(
+        &url,
+        "ALTER FUNCTION kept_schema.t_append RENAME TO t_append_of_another",
+    )
+    .await;
+    run(&url, &format!("SELECT pg_terminate_backend(pid) {stands}")).await;
+    let error = append.await.unwrap().unwrap_err();
+    assert!(matches!(error, Error::OutcomeUnknown { .. }), "{error:?}");
+    before.close().await.unwrap();
     store.close().await.unwrap();
 }
 
