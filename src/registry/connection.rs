@@ -17,8 +17,11 @@ pub(crate) fn resolve(text: &str, resolver: &dyn Fn(&str) -> Option<String>) -> 
         let (name, after) = after
             .split_once('}')
             .ok_or_else(|| invalid("a `${` has no `}` after it".to_owned()))?;
-        let value =
-            resolver(name).ok_or_else(|| invalid(format!("the variable `{name}` is not set")))?;
+        let value = resolver(name).ok_or_else(|| {
+            invalid(format!(
+                "the variable `{name}` is not set, or not one that may be named here"
+            ))
+        })?;
         resolved.push_str(before);
         resolved.push_str(&value);
         rest = after;

@@ -128,7 +128,7 @@ async fn no_secret_is_in_any_answer_or_in_the_log() {
     let mut command = command(&["--listen", "127.0.0.1:0", "--log", "trace", "--access-file"]);
     command
         .arg(&access)
-        .arg("--data")
+        .args(["--variable", "CANARY", "--data"])
         .arg(directory.path().join("data"));
     let program = Program::start(command.env("CANARY", OF_CONNECTION));
     let client = Client::new();
@@ -209,7 +209,7 @@ async fn the_secret_that_a_webhook_signs_with_is_in_no_answer_and_not_in_the_log
     let mut command = command(&["--listen", "127.0.0.1:0", "--log", "trace", "--data"]);
     command
         .arg(directory.path())
-        .arg("--allow-private-webhooks");
+        .args(["--allow-private-webhooks", "--variable", "CANARY"]);
     let program = Program::start(command.env("CANARY", OF_WEBHOOK));
     let client = Client::new();
     let mut answers = String::new();
@@ -252,4 +252,62 @@ async fn the_secret_that_a_webhook_signs_with_is_in_no_answer_and_not_in_the_log
     is_nowhere(OF_WEBHOOK, &answers, &log);
     let line = log.lines().find(|line| line.contains(OF_PAYLOAD));
     assert_eq!(line, None, "a payload is in the log");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn variables_of_the_server_that_are_not_allowed_cannot_be_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let named = directory.path().join("named");
+    let mut command = command(&["--listen", "127.0.0.1:0", "--variable", "NAMED,ALSO_*"]);
+    command.args(["--allow-private-webhooks", "--data"]);
+    command.arg(directory.path().join("own"));
+    for name in ["NAMED", "ALSO_THIS", "HIDDEN", "ALSO"] {
+        command.env(name, &named);
+    }
+    let program = Program::start(&mut command);
+    let client = Client::new();
+    let ask = async |method: Method, path: &str, body: serde_json::Value| {
+        let url = format!("{}/api/v1/{path}", program.url);
+        let request = client.request(method, url).json(&body);
+        let answer = within(request.send()).await.unwrap();
+        (
+            answer.status().as_u16(),
+            within(answer.text()).await.unwrap(),
+        )
+    };
+    for (number, (variable, status)) in [
+        ("NAMED", 201),
+        ("ALSO_THIS", 201),
+        ("HIDDEN", 422),
+        ("ALSO", 422),
+        ("PATH", 422),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let topic = json!({ "name": format!("t{number}"), "adapter": "file",
+            "connection": format!("${{{variable}}}") });
+        let (found, body) = ask(Method::POST, "topics", topic).await;
+        assert_eq!(found, status, "{variable}: {body}");
+        let told = body.contains(&format!("the variable `{variable}` is not set, or not one"));
+        assert_eq!(told, status == 422, "{body}");
+    }
+    let webhook = json!({ "topic": "t0", "url": "http://127.0.0.1:1/", "secret": "${HIDDEN}" });
+    let (status, body) = ask(Method::PUT, "webhooks/w", webhook).await;
+    assert_eq!(status, 201, "{body}");
+    let event = json!({ "type": "A", "data": {} });
+    let (status, body) = ask(Method::POST, "topics/t0/events", event).await;
+    assert_eq!(status, 201, "{body}");
+    within(async {
+        let told = "or not one that may be named there";
+        while !ask(Method::GET, "webhooks/w", json!(null))
+            .await
+            .1
+            .contains(told)
+        {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+    program.stop();
 }

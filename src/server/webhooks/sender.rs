@@ -82,7 +82,9 @@ impl Sender {
             .header("annals-position", letter.event.position.get());
         if let Some(secret) = letter.secret {
             let Some(secret) = self.secret(secret) else {
-                return failed("its secret is not set where the server runs");
+                return failed(
+                    "its secret is not set where the server runs, or not one that may be named there",
+                );
             };
             let seconds = SystemClock.now().as_micros() / 1_000_000;
             let signature = signature(secret.as_bytes(), seconds, &body);

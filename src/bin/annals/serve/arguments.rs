@@ -147,6 +147,16 @@ pub(super) struct SecurityFlags {
     /// Let webhooks reach addresses that are not public.
     #[arg(long, env = "ANNALS_ALLOW_PRIVATE_WEBHOOKS")]
     pub(super) allow_private_webhooks: bool,
+    /// A variable of the environment that connections, options and secrets of webhooks may name as
+    /// `${NAME}`, beside those that the server's own settings name; with `*` at its end, all that begin so.
+    /// May be repeated.
+    #[arg(
+        long = "variable",
+        value_name = "NAME",
+        env = "ANNALS_VARIABLES",
+        value_delimiter = ','
+    )]
+    pub(super) variables: Vec<String>,
 }
 
 /// `KEY=VALUE`.

@@ -8,6 +8,7 @@ mod settings;
 mod signals;
 #[cfg(feature = "otel")]
 mod traces;
+mod variables;
 
 use std::{io, process::ExitCode};
 
@@ -21,6 +22,7 @@ use self::{
     arguments::Task,
     settings::{Settings, Wrong},
     signals::Signals,
+    variables::Variables,
 };
 
 /// The server could not be started, or broke.
@@ -130,7 +132,10 @@ fn store_config(settings: &Settings) -> Result<EventStoreConfig, Wrong> {
     if let Some(bytes) = settings.limits.payload_bytes {
         limits.payload_bytes = bytes;
     }
-    let config = EventStoreConfig::new(stream).limits(limits);
+    let variables = Variables::of(settings)?;
+    let config = EventStoreConfig::new(stream)
+        .limits(limits)
+        .resolver(move |name| variables.get(name));
     Ok(if settings.allow_plain_secrets {
         config.allow_plain_secrets()
     } else {
@@ -140,7 +145,9 @@ fn store_config(settings: &Settings) -> Result<EventStoreConfig, Wrong> {
 
 fn server_config(settings: &Settings) -> Result<ServerConfig, Wrong> {
     let place = settings.default_placement()?;
+    let variables = Variables::of(settings)?;
     let mut config = ServerConfig::new()
+        .webhook_secrets(move |name| variables.get(name))
         .listen(settings.listen())
         .limits(settings.limits.server()?)
         .drain(settings.drain()?)

@@ -45,6 +45,7 @@ pub(super) struct Settings {
     pub(super) allowed_hosts: Vec<String>,
     pub(super) public_metrics: bool,
     pub(super) allow_private_webhooks: bool,
+    pub(super) variables: Vec<String>,
     pub(super) drain_seconds: Option<f64>,
     pub(super) log: Option<String>,
     pub(super) log_format: Option<Format>,
@@ -125,6 +126,9 @@ impl Settings {
         settings.insecure_open_access |= security.insecure_open_access;
         settings.public_metrics |= security.public_metrics;
         settings.allow_private_webhooks |= security.allow_private_webhooks;
+        if !security.variables.is_empty() {
+            settings.variables = security.variables;
+        }
         if !security.allowed_hosts.is_empty() {
             settings.allowed_hosts = security.allowed_hosts;
         }
