@@ -358,3 +358,60 @@ fn a_password_that_is_not_in_a_backup_is_asked_for() {
     let restore = ["restore", &backup, "--data", "other", "--placement", &there];
     place.good(&restore);
 }
+
+#[test]
+fn a_secret_option_that_is_not_in_a_backup_is_asked_for() {
+    let place = Place::new();
+    for topic in ["audit", "orders"] {
+        place.good(&["topic", "create", topic, "--option", "sync=never"]);
+    }
+    let backup = text(&place.path("backup")).to_owned();
+    place.good(&["backup", &backup]);
+    amend(&place, |manifest| {
+        manifest["topics"][1]["options"]["sync"] = "***".into();
+    });
+    let there = format!("orders=file:{}", text(&place.path("there")));
+    for more in [&[][..], &["--placement", &there]] {
+        let restore = [&["restore", &backup, "--data", "new"][..], more].concat();
+        let asked = place.run(&restore).bad(2);
+        assert!(asked.contains("--option 'orders=sync="), "{asked}");
+        assert!(!place.path("new").exists(), "nothing was made");
+    }
+    let unknown = [
+        "restore",
+        &backup,
+        "--data",
+        "new",
+        "--option",
+        "none=sync=never",
+    ];
+    let refused = place.run(&unknown).bad(2);
+    assert!(refused.contains("no topic \"none\""), "{refused}");
+    let one = ["--option", "orders=sync=never"];
+    let all = [
+        "--option",
+        "*=segment_bytes=4096",
+        "--option",
+        "*=sync=always",
+    ];
+    let restore = ["restore", &backup, "--data", "new"];
+    place.good(&[&restore[..], &one, &all].concat());
+    let options = |topic: &str| {
+        let shown = place.json(&["topic", "show", topic, "--data", "new"]);
+        shown[0]["options"].clone()
+    };
+    let orders = serde_json::json!({ "sync": "never", "segment_bytes": "4096" });
+    assert_eq!(options("orders"), orders);
+    let audit = serde_json::json!({ "sync": "always", "segment_bytes": "4096" });
+    assert_eq!(options("audit"), audit);
+    // Where the adapter is another, nothing is kept that would be missing.
+    let stored = format!("*=blob:file://{}", text(&place.path("objects")));
+    place.good(&[
+        "restore",
+        &backup,
+        "--data",
+        "stored",
+        "--placement",
+        &stored,
+    ]);
+}

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::{
     super::{
-        common::{Access, Common},
+        common::{Access, Common, key_and_value},
         failure::{Failure, Kind},
         import,
         lines::Lines,
@@ -38,6 +38,9 @@ pub(crate) struct Arguments {
     /// Puts a topic elsewhere, or all with `*`; may be repeated.
     #[arg(long = "placement", value_name = "TOPIC=ADAPTER:CONNECTION", value_parser = placement)]
     placements: Vec<(String, (String, String))>,
+    /// An option of a topic's adapter, or of all with `*`, instead of the one in the backup; may be repeated.
+    #[arg(long = "option", value_name = "TOPIC=KEY=VALUE", value_parser = option)]
+    options: Vec<(String, (String, String))>,
     /// Go on with a restore that was interrupted: topics that are there have to be those of the backup,
     /// or their beginning.
     #[arg(long)]
@@ -50,7 +53,8 @@ const EXAMPLES: &str = "\
 Examples:
   annals restore /mnt/backups/2026-11-21 --data /var/lib/annals
   annals restore /mnt/backups/2026-11-21 --placement '*=file:/var/lib/annals'
-  annals restore /mnt/backups/2026-11-21 --placement 'audit=postgres:${DATABASE_URL}' --resume";
+  annals restore /mnt/backups/2026-11-21 --placement 'audit=postgres:${DATABASE_URL}' --resume
+  annals restore /mnt/backups/2026-11-21 --option 'archive=secret_access_key=${S3_KEY}'";
 
 fn placement(text: &str) -> Result<(String, (String, String)), String> {
     let wrong = || "TOPIC=ADAPTER:CONNECTION is expected".to_owned();
@@ -60,6 +64,13 @@ fn placement(text: &str) -> Result<(String, (String, String)), String> {
         topic.to_owned(),
         (adapter.to_owned(), connection.to_owned()),
     ))
+}
+
+fn option(text: &str) -> Result<(String, (String, String)), String> {
+    let (topic, option) = text
+        .split_once('=')
+        .ok_or_else(|| "TOPIC=KEY=VALUE is expected".to_owned())?;
+    Ok((topic.to_owned(), key_and_value(option)?))
 }
 
 /// Whether a password is left out of a connection, or of an option.
@@ -121,10 +132,15 @@ impl Arguments {
 
     /// Finds out what cannot go well before anything is made.
     fn check(&self, manifest: &Manifest) -> Result<(), Failure> {
-        for (topic, _) in &self.placements {
+        let placed = self
+            .placements
+            .iter()
+            .map(|(topic, _)| (topic, "a placement"));
+        let options = self.options.iter().map(|(topic, _)| (topic, "an option"));
+        for (topic, what) in placed.chain(options) {
             if topic != "*" && !manifest.topics.iter().any(|entry| entry.name == *topic) {
                 let reason =
-                    format!("the backup has no topic {topic:?}, for which a placement is given");
+                    format!("the backup has no topic {topic:?}, for which {what} is given");
                 return Err(Failure::usage(reason));
             }
         }
@@ -134,11 +150,18 @@ impl Arguments {
                 let reason = format!("{} is missing in the backup", path.display());
                 return Err(Failure::new(Kind::Corruption, reason));
             }
-            let options = &mut entry.options.values();
-            let lost = is_masked(&entry.connection) || options.any(|value| is_masked(value));
-            if lost && !entry.home && self.placement(&entry.name).is_none() {
+            let elsewhere = entry.home || self.placement(&entry.name).is_some();
+            if is_masked(&entry.connection) && !elsewhere {
                 return Err(Failure::usage(format!(
                     "the password in the connection of topic {0} is not in the backup; give --placement '{0}=ADAPTER:CONNECTION'",
+                    entry.name
+                )));
+            }
+            let (adapter, _) = self.place(entry)?;
+            let options = self.options(entry, &adapter);
+            if let Some((key, _)) = options.iter().find(|(_, value)| is_masked(value)) {
+                return Err(Failure::usage(format!(
+                    "the option `{key}` of topic {0} holds a secret, which is not in the backup; give --option '{0}={key}=${{NAME}}'",
                     entry.name
                 )));
             }
@@ -155,21 +178,36 @@ impl Arguments {
         given(topic).or_else(|| given("*")).map(|(_, place)| place)
     }
 
-    fn config(&self, entry: &Entry) -> Result<TopicConfig, Failure> {
-        let (adapter, connection) = match self.placement(&entry.name) {
-            Some((adapter, connection)) => (adapter.clone(), absolute(adapter, connection)?),
-            None if entry.home => self.common.home()?,
-            None => (entry.adapter.clone(), entry.connection.clone()),
-        };
-        let mut config = TopicConfig::new(&entry.name, &adapter, connection);
-        if adapter == entry.adapter {
-            // What is masked is not known; it was asked for where it is needed.
-            let known = entry.options.iter().filter(|(_, value)| !is_masked(value));
-            for (key, value) in known {
-                config = config.option(key, value);
-            }
+    /// The adapter and the connection that a topic gets.
+    fn place(&self, entry: &Entry) -> Result<(String, String), Failure> {
+        match self.placement(&entry.name) {
+            Some((adapter, connection)) => Ok((adapter.clone(), absolute(adapter, connection)?)),
+            None if entry.home => self.common.home(),
+            None => Ok((entry.adapter.clone(), entry.connection.clone())),
         }
-        Ok(config)
+    }
+
+    /// The options that a topic gets: those of the backup where its adapter stays, and over them those that
+    /// are given, one for the topic itself before one for all.
+    fn options<'a>(&'a self, entry: &'a Entry, adapter: &str) -> BTreeMap<&'a str, &'a str> {
+        let kept = entry.options.iter().filter(|_| adapter == entry.adapter);
+        let kept = kept.map(|(key, value)| (&**key, &**value));
+        let given = ["*", &entry.name].into_iter().flat_map(|wanted| {
+            let of_topic = self
+                .options
+                .iter()
+                .filter(move |(topic, _)| topic == wanted);
+            of_topic.map(|(_, (key, value))| (&**key, &**value))
+        });
+        kept.chain(given).collect()
+    }
+
+    fn config(&self, entry: &Entry) -> Result<TopicConfig, Failure> {
+        let (adapter, connection) = self.place(entry)?;
+        let config = TopicConfig::new(&entry.name, &adapter, connection);
+        let options = self.options(entry, &adapter);
+        let with = |config: TopicConfig, (key, value)| config.option(key, value);
+        Ok(options.into_iter().fold(config, with))
     }
 
     async fn restore(
