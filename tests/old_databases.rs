@@ -178,55 +178,159 @@ async fn an_upgrade_that_fails_leaves_the_topic_as_it_was() {
     store.close().await.unwrap();
 }
 
-#[tokio::test]
-async fn a_topic_that_another_build_has_upgraded_is_not_called_gone() {
-    let url = postgres().fresh();
-    let store = open(&url).await.unwrap();
+/// A store with a topic, which it has used.
+async fn with_topic(url: &str) -> EventStore {
+    let store = open(url).await.unwrap();
     store
         .create_topic(TopicConfig::postgres("t", "${DATABASE}"))
         .await
         .unwrap();
     store.append_events("t", event()).await.unwrap();
-    let others = "ALTER FUNCTION kept_schema.t_append RENAME TO t_append_of_another; \
-        ALTER FUNCTION kept_schema.t_state RENAME TO t_state_of_another;";
-    run(&url, others).await;
-    let error = store.append_events("t", event()).await.unwrap_err();
-    assert!(is_unavailable(&error, "another"), "{error:?}");
-    assert!(error.is_retryable());
-    let error = store.get_events("t", Read::all()).await.unwrap_err();
-    assert!(is_unavailable(&error, "another"), "{error:?}");
-    let error = store.get_latest_version("t").await.unwrap_err();
-    assert!(is_unavailable(&error, "another"), "{error:?}");
-    // Once it is looked at again, it is known to be too new.
-    run(&url, "UPDATE kept_schema.topics SET version = 99").await;
-    for outcome in [
-        store.append_events("t", event()).await.map(drop),
-        store.get_events("t", Read::all()).await.map(drop),
-        store.get_latest_version("t").await.map(drop),
-    ] {
-        let error = outcome.unwrap_err();
-        assert!(
-            matches!(&error, Error::InvalidConfig { reason, .. } if reason.contains("has version 99")),
-            "{error:?}"
-        );
+    store
+}
+
+const BY_ANOTHER: &str = "ALTER FUNCTION kept_schema.t_append RENAME TO t_append_of_another; \
+    ALTER FUNCTION kept_schema.t_state RENAME TO t_state_of_another;";
+const BACK: &str = "ALTER FUNCTION kept_schema.t_append_of_another RENAME TO t_append; \
+    ALTER FUNCTION kept_schema.t_state_of_another RENAME TO t_state;";
+
+#[tokio::test]
+async fn a_topic_that_another_build_has_upgraded_is_not_called_gone() {
+    let url = postgres().fresh();
+    let first = with_topic(&url).await;
+    let mut stores = vec![first];
+    for _ in 0..2 {
+        let store = open(&url).await.unwrap();
+        store.append_events("t", event()).await.unwrap();
+        stores.push(store);
     }
-    let back = "ALTER FUNCTION kept_schema.t_append_of_another RENAME TO t_append; \
-        ALTER FUNCTION kept_schema.t_state_of_another RENAME TO t_state; \
-        UPDATE kept_schema.topics SET version = 2";
-    run(&url, back).await;
-    let receipt = store.append_events("t", event()).await.unwrap();
-    assert_eq!(receipt.first.get(), 2);
+    run(&url, BY_ANOTHER).await;
+    run(
+        &url,
+        "UPDATE kept_schema.topics SET version = 99 WHERE name = 't'",
+    )
+    .await;
+    // Once it is looked at again, it is known to be too new.
+    for known in [false, true] {
+        for (number, store) in stores.iter().enumerate() {
+            let outcome = match number {
+                0 => store.append_events("t", event()).await.map(drop),
+                1 => store.get_events("t", Read::all()).await.map(drop),
+                _ => store.get_latest_version("t").await.map(drop),
+            };
+            let error = outcome.unwrap_err();
+            if known {
+                assert!(
+                    matches!(&error, Error::InvalidConfig { reason, .. } if reason.contains("has version 99")),
+                    "{error:?}"
+                );
+            } else {
+                assert!(is_unavailable(&error, "its version is 99 now"), "{error:?}");
+                assert!(error.is_retryable());
+            }
+        }
+    }
+    run(&url, BACK).await;
+    run(&url, "UPDATE kept_schema.topics SET version = 2").await;
+    for (store, position) in stores.into_iter().zip(4..) {
+        let receipt = store.append_events("t", event()).await.unwrap();
+        assert_eq!(receipt.first.get(), position);
+        store.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_topic_of_which_a_part_is_missing_is_damaged() {
+    let rename = "ALTER TABLE kept_schema.t RENAME TO";
+    for (harm, mended) in [
+        (BY_ANOTHER.to_owned(), BACK.to_owned()),
+        (
+            format!("{rename} t_away"),
+            "ALTER TABLE kept_schema.t_away RENAME TO t".to_owned(),
+        ),
+    ] {
+        let url = postgres().fresh();
+        let store = with_topic(&url).await;
+        run(&url, &harm).await;
+        for _ in 0..2 {
+            let error = store.append_events("t", event()).await.unwrap_err();
+            assert!(matches!(error, Error::Corruption { .. }), "{error:?}");
+            let error = store.get_events("t", Read::all()).await.unwrap_err();
+            assert!(matches!(error, Error::Corruption { .. }), "{error:?}");
+        }
+        run(&url, &mended).await;
+        let receipt = store.append_events("t", event()).await.unwrap();
+        assert_eq!(receipt.first.get(), 2);
+        store.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_append_that_waits_while_another_build_upgrades_the_topic_is_not_written() {
+    let url = postgres().fresh();
+    let store = with_topic(&url).await;
+    let key = "SELECT (regexp_match(prosrc, 'pg_advisory_xact_lock\\((-?\\d+)\\)'))[1]::bigint FROM pg_proc p \
+        JOIN pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname = 'kept_schema' AND p.proname = 't_append'";
+    let key = number(&url, key).await;
+    let mut before = connection(&url).await;
+    sqlx::raw_sql(AssertSqlSafe(format!(
+        "BEGIN; SELECT pg_advisory_xact_lock({key})"
+    )))
+    .execute(&mut before)
+    .await
+    .unwrap();
+    let append = tokio::spawn({
+        let store = store.clone();
+        async move { store.append_events("t", event()).await }
+    });
+    wait_until_it_stands(&url).await;
+    run(
+        &url,
+        "UPDATE kept_schema.topics SET version = 99 WHERE name = 't'",
+    )
+    .await;
+    before.close().await.unwrap();
+    let error = append.await.unwrap().unwrap_err();
+    assert!(is_unavailable(&error, "its version is 99 now"), "{error:?}");
+    assert_eq!(number(&url, "SELECT count(*) FROM kept_schema.t").await, 1);
     store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_topic_of_a_newer_version_is_not_purged() {
+    let url = postgres().fresh();
+    let store = with_topic(&url).await;
+    store.delete_topic("t").await.unwrap();
+    run(
+        &url,
+        "UPDATE kept_schema.topics SET version = 99 WHERE name = 't'",
+    )
+    .await;
+    let error = store.purge_topic("t").await.unwrap_err();
+    assert!(format!("{error:?}").contains("has version 99"), "{error:?}");
+    assert_eq!(number(&url, "SELECT count(*) FROM kept_schema.t").await, 1);
+    run(&url, "UPDATE kept_schema.topics SET version = 2").await;
+    store.sweep_older_than(Duration::ZERO).await.unwrap();
+    let left = "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+        WHERE n.nspname = 'kept_schema' AND c.relname = 't'";
+    assert_eq!(number(&url, left).await, 0);
+    store.close().await.unwrap();
+}
+
+const STANDS: &str =
+    "FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%kept_schema%t_append%'";
+
+/// Waits until an append stands still on the server.
+async fn wait_until_it_stands(url: &str) {
+    while number(url, &format!("SELECT count(*) {STANDS}")).await == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 #[tokio::test]
 async fn an_append_that_lost_its_connection_before_another_build_came_has_an_unknown_outcome() {
     let url = postgres().fresh();
-    let store = open(&url).await.unwrap();
-    store
-        .create_topic(TopicConfig::postgres("t", "${DATABASE}"))
-        .await
-        .unwrap();
+    let store = with_topic(&url).await;
     // It stands still on the server, which is ended then.
     let mut before = connection(&url).await;
     let lock = "BEGIN; LOCK TABLE kept_schema.t".replace(SCHEMA, schema(&url));
@@ -238,16 +342,13 @@ async fn an_append_that_lost_its_connection_before_another_build_came_has_an_unk
         let store = store.clone();
         async move { store.append_events("t", event()).await }
     });
-    let stands = "FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%kept_schema%t_append%'";
-    while number(&url, &format!("SELECT count(*) {stands}")).await == 0 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    wait_until_it_stands(&url).await;
     run(
         &url,
         "ALTER FUNCTION kept_schema.t_append RENAME TO t_append_of_another",
     )
     .await;
-    run(&url, &format!("SELECT pg_terminate_backend(pid) {stands}")).await;
+    run(&url, &format!("SELECT pg_terminate_backend(pid) {STANDS}")).await;
     let error = append.await.unwrap().unwrap_err();
     assert!(matches!(error, Error::OutcomeUnknown { .. }), "{error:?}");
     before.close().await.unwrap();

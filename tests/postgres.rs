@@ -509,7 +509,7 @@ async fn a_schema_of_the_first_version_is_brought_up_to_date() {
     store.close().await.unwrap();
     // As the first version had left it.
     let back = format!(
-        "DROP TABLE {schema}.removed; DELETE FROM {schema}.schema_version WHERE version > 1"
+        "DROP TABLE {schema}.removed; ALTER TABLE {schema}.topics DROP COLUMN version; DELETE FROM {schema}.schema_version WHERE version > 1"
     );
     run_sql(&url, back).await;
     let stores = futures_util::future::join_all((0..4).map(|_| open_in(&url))).await;

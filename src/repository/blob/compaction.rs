@@ -40,7 +40,9 @@ pub(super) fn compact_if_due(core: &Arc<Core>) {
         // Nothing is staged here, and may be as soon as this returns.
         drop(core.with(View::freeze));
         let compacting = Arc::clone(core);
-        let task = tokio::spawn(async move {
+        // Whoever stops it finds it from its first moment on.
+        let mut running = core.compaction.lock();
+        *running = Some(tokio::spawn(async move {
             let ending = End(&compacting);
             if let Err(failure) = compact(&compacting).await {
                 let topic = &compacting.topic;
@@ -49,8 +51,7 @@ pub(super) fn compact_if_due(core: &Arc<Core>) {
                 tokio::time::sleep(AFTER_FAILURE).await;
             }
             drop(ending);
-        });
-        *core.compaction.lock() = Some(task);
+        }));
     }
 }
 
@@ -133,14 +134,14 @@ fn merge_if_due(core: &Arc<Core>) {
         return;
     }
     let merging = Arc::clone(core);
-    let task = tokio::spawn(async move {
+    let mut running = core.merge.lock();
+    *running = Some(tokio::spawn(async move {
         if let Err(failure) = merge_all(&merging).await {
             let topic = &merging.topic;
             tracing::warn!(%topic, %failure, "segments could not be merged");
         }
         merging.merging.store(false, Ordering::Release);
-    });
-    *core.merge.lock() = Some(task);
+    }));
 }
 
 async fn merge_all(core: &Arc<Core>) -> Result<(), Failure> {

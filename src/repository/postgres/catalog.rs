@@ -211,7 +211,7 @@ pub(super) async fn remove(
     let lock = topic_lock(&catalog.schema, storage);
     execute(connection, format!("SELECT pg_advisory_xact_lock({lock})")).await?;
     let sql = format!(
-        "DELETE FROM {} WHERE storage = $1 RETURNING id, events_table",
+        "DELETE FROM {} WHERE storage = $1 RETURNING id, events_table, version",
         catalog.topics
     );
     let row = sqlx::query(AssertSqlSafe(sql))
@@ -232,6 +232,16 @@ pub(super) async fn remove(
         .execute(&mut *connection)
         .await?;
     if let (Some(row), Some(table)) = (&row, table) {
+        let version: i32 = row.try_get(2)?;
+        if version > upgrade::VERSION {
+            return Err(Failure::new(
+                Kind::Refused,
+                format!(
+                    "the topic has version {version}, and this build knows up to {}; use a newer one",
+                    upgrade::VERSION
+                ),
+            ));
+        }
         let names = TopicNames::new(catalog, storage, row.try_get(0)?, table);
         upgrade::drop_all(connection, catalog, &names).await?;
     }

@@ -43,10 +43,14 @@ impl RepositoryFactory for PostgresFactory {
                 read_only || server.follows,
             )
             .await?;
-            Ok(pair)
+            Ok((pair, server.follows))
         });
         match opened.await {
-            Ok(pair) => Ok(Arc::new(PostgresRepository::new(address, request, pair?))),
+            Ok(opened) => {
+                let (pair, follows) = opened?;
+                let repository = PostgresRepository::new(address, request, pair, follows);
+                Ok(Arc::new(repository))
+            }
             Err(_) => Err(Error::Closed),
         }
     }

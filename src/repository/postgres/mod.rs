@@ -22,8 +22,8 @@
 //! own. They may also stand in the URL, as `?annals.schema=…`.
 //!
 //! A newer build brings the schema to its version when it opens the repository, and a topic when it uses it
-//! first. From then on builds that are older cannot use them: their calls fail and write nothing, so end
-//! them before. A read-only store changes nothing, and tells where something has to be upgraded.
+//! first. End processes of older builds before: from then on their calls fail, or find a topic that they do
+//! not know. A read-only store changes nothing, and tells where something has to be upgraded.
 //!
 //! `ARCHITECTURE.md` shows the tables, and tells how an append goes and what happens when a
 //! connection is lost.

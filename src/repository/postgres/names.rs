@@ -116,9 +116,11 @@ impl TopicNames {
         self.named(&format!("_{name}"))
     }
 
-    /// What it is called in the server's own tables.
-    pub(super) fn bare_function(&self, name: &str) -> String {
-        format!("{}_{name}", self.table)
+    /// What a function is called in the server's own tables, or the table of tags; that of the events
+    /// where no name is given.
+    pub(super) fn bare(&self, name: &str) -> String {
+        let mark = if name.is_empty() { "" } else { "_" };
+        format!("{}{mark}{name}", self.table)
     }
 
     /// Where in the database the topic is, for people.

@@ -53,7 +53,13 @@ pub struct PostgresRepository {
 }
 
 impl PostgresRepository {
-    pub(super) fn new(address: Address, request: OpenRequest, open: [Session; 2]) -> Self {
+    /// Where the server `follows` another, it only takes reads.
+    pub(super) fn new(
+        address: Address,
+        request: OpenRequest,
+        open: [Session; 2],
+        follows: bool,
+    ) -> Self {
         let settings = &address.settings;
         let [to_read, to_append] = open;
         let to_append = Some(to_append).filter(|_| !request.read_only);
@@ -67,7 +73,10 @@ impl PostgresRepository {
             address,
         });
         Self {
-            topics: Arc::new(Topics::new(Arc::clone(&shared), request.read_only)),
+            topics: Arc::new(Topics::new(
+                Arc::clone(&shared),
+                request.read_only || follows,
+            )),
             shared,
             read_only: request.read_only,
             open: RwLock::new(true),

@@ -80,31 +80,48 @@ impl Topics {
 
     async fn upgrade(&self, storage: StorageId) -> Result<Option<i32>, Failure> {
         let catalog = self.shared.address.catalog.clone();
+        let patience = self.shared.address.patience();
         let upgraded = self.shared.work(move |connection| {
-            Box::pin(async move { upgrade::upgrade(connection, &catalog, storage).await })
+            Box::pin(async move {
+                let upgrading = upgrade::upgrade(connection, &catalog, storage);
+                let upgraded = tokio::time::timeout(patience, upgrading).await;
+                upgraded.unwrap_or_else(|_| Err(Failure::timed_out("upgrading a topic")))
+            })
         });
         upgraded.await
     }
 
-    /// What comes of a call, where the tables or functions of a topic may not have been there: either
-    /// the topic is gone, or another build has changed them.
+    /// What comes of a call, where the tables or functions of a topic may not have been there: the topic is
+    /// gone, or another build has changed them, or they are damaged.
     pub(super) async fn settled<T>(&self, placement: &Placement, done: Result<T>) -> Result<T> {
         if !matches!(done, Err(Error::TopicNotFound { .. })) {
             return done;
         }
         self.forget(placement.storage);
-        match catalog::find(&self.shared, placement.storage).await {
-            Ok(None) => done,
-            Ok(Some(found)) => Err(Error::RepositoryUnavailable {
-                repository: self.shared.name.clone(),
-                reason: format!(
-                    "the functions of {} are not those that this build has found before: another one may have brought the topic to another version; the next call looks again",
-                    found.names.place()
-                ),
-                source: None,
-            }),
-            Err(failure) => Err(failure.error(&self.shared.name, Some(&placement.topic))),
+        let failed = |failure: Failure| failure.error(&self.shared.name, Some(&placement.topic));
+        let found = catalog::find(&self.shared, placement.storage).await;
+        let Some(found) = found.map_err(failed)? else {
+            return done;
+        };
+        let place = found.names.place();
+        let own = found.version == upgrade::VERSION;
+        let whole = upgrade::is_whole(&self.shared, &found.names).await;
+        if own && !whole.map_err(failed)? {
+            let reason =
+                "the table of topics has it, and its tables and functions are not all there";
+            return Err(Error::Corruption {
+                place,
+                reason: reason.to_owned(),
+            });
         }
+        Err(Error::RepositoryUnavailable {
+            repository: self.shared.name.clone(),
+            reason: format!(
+                "the functions of {place} are not those that this build has found before, and its version is {} now; the next call looks again",
+                found.version
+            ),
+            source: None,
+        })
     }
 
     /// Looks again at the next call.

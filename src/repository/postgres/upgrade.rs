@@ -1,12 +1,16 @@
 //! What belongs to one topic, its tables and functions, and how it is brought from the version of an
 //! earlier build to that of this one.
 
+use std::sync::Arc;
+
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 
 use super::{
     errors::{Failure, Kind},
-    names::{CatalogNames, TopicNames},
-    schema::{begin, execute},
+    names::{CatalogNames, TopicNames, topic_lock},
+    rows::bigint_at,
+    schema::execute,
+    shared::{Args, Shared},
 };
 use crate::models::StorageId;
 
@@ -28,7 +32,8 @@ pub(super) async fn make(connection: &mut PgConnection, names: &TopicNames) -> R
     execute(connection, statements).await
 }
 
-/// Brings a topic to the version of this build, in one transaction, while those who append wait.
+/// Brings a topic to the version of this build, in one transaction under its lock: those who append wait,
+/// and then find that their function is of another version.
 /// Tells the version that it has then, which is newer where another build was there first; none where
 /// the topic is gone.
 pub(super) async fn upgrade(
@@ -36,7 +41,12 @@ pub(super) async fn upgrade(
     catalog: &CatalogNames,
     storage: StorageId,
 ) -> Result<Option<i32>, Failure> {
-    begin(connection, &catalog.schema).await?;
+    let lock = topic_lock(&catalog.schema, storage);
+    execute(
+        connection,
+        format!("BEGIN; SELECT pg_advisory_xact_lock({lock})"),
+    )
+    .await?;
     let sql = format!(
         "SELECT id, events_table, version FROM {} WHERE storage = $1",
         catalog.topics
@@ -71,14 +81,30 @@ async fn bring_from(
         .skip(passed)
         .map(|step| names.fill(step))
         .collect();
-    let lock = format!("SELECT pg_advisory_xact_lock({});", names.lock);
-    execute(connection, lock + &steps).await?;
+    execute(connection, steps).await?;
     drop_functions(connection, catalog, names).await?;
     let done = format!(
         "UPDATE {} SET version = {VERSION} WHERE id = {}",
         catalog.topics, names.id
     );
     execute(connection, format!("{};{done}", names.fill(FUNCTIONS))).await
+}
+
+/// Whether the tables and functions of a topic are there.
+pub(super) async fn is_whole(shared: &Arc<Shared>, names: &TopicNames) -> Result<bool, Failure> {
+    let sql = "SELECT (SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+         WHERE n.nspname = $1 AND c.relname = ANY ($2)), \
+         (SELECT count(DISTINCT p.proname) FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace \
+         WHERE n.nspname = $1 AND p.proname = ANY ($3))";
+    let called: Vec<_> = functions().map(|name| names.bare(name)).collect();
+    let wanted = called.len() as u64;
+    let arguments = Args::new()
+        .with(shared.address.catalog.schema.as_str())
+        .with(vec![names.bare(""), names.bare("tags")])
+        .with(called);
+    let rows = shared.fetch(sql.into(), arguments).await?;
+    let row = rows.first().ok_or(sqlx::Error::RowNotFound)?;
+    Ok(bigint_at(row, 0)? == 2 && bigint_at(row, 1)? == wanted)
 }
 
 /// Drops the tables and functions of a topic.
@@ -101,7 +127,7 @@ async fn drop_functions(
     catalog: &CatalogNames,
     names: &TopicNames,
 ) -> Result<(), Failure> {
-    let called: Vec<_> = functions().map(|name| names.bare_function(name)).collect();
+    let called: Vec<_> = functions().map(|name| names.bare(name)).collect();
     let drops: Option<String> = sqlx::query_scalar(
         "SELECT string_agg(format('DROP FUNCTION %I.%I(%s)', n.nspname, p.proname, \
          pg_get_function_identity_arguments(p.oid)), ';') \
@@ -129,6 +155,13 @@ fn functions() -> impl Iterator<Item = &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn functions_that_write_look_at_the_version() {
+        let looks = format!("t.version = {VERSION}");
+        assert_eq!(FUNCTIONS.matches(&looks).count(), 2);
+        assert_eq!(FUNCTIONS.matches("t.version").count(), 2);
+    }
 
     #[test]
     fn all_functions_are_known_by_name() {

@@ -7,7 +7,8 @@
 -- it. What it calls is set back to what is usual: which index serves best may depend on what is asked.
 --
 -- Every function that writes takes the topic's lock first and holds it until its transaction ends,
--- so positions become visible in order and without gaps. Each must be called on its own, in READ
+-- so positions become visible in order and without gaps. One that was called before the topic was brought
+-- to another version, and waited for the lock meanwhile, finds that out by the version. Each must be called on its own, in READ
 -- COMMITTED: a snapshot that is older than the lock would show an older head.
 
 -- Whether a stream is deleted.
@@ -189,9 +190,9 @@ DECLARE
     found boolean;
 BEGIN
     PERFORM pg_advisory_xact_lock(@lock@);
-    SELECT t.sealed INTO found FROM @topics@ t WHERE t.id = @id@;
+    SELECT t.sealed INTO found FROM @topics@ t WHERE t.id = @id@ AND t.version = 2;
     IF found IS NULL THEN
-        RAISE EXCEPTION 'the topic was removed' USING ERRCODE = 'AN404';
+        RAISE EXCEPTION 'the topic was removed, or brought to another version' USING ERRCODE = 'AN404';
     END IF;
     RETURN found;
 END
@@ -233,9 +234,9 @@ BEGIN
     INTO sealed, head, last_at, marked
     FROM @topics@ t LEFT JOIN LATERAL (
         SELECT e.position, e.recorded_at FROM @events@ e ORDER BY e.position DESC LIMIT 1) l ON true
-    WHERE t.id = @id@;
+    WHERE t.id = @id@ AND t.version = 2;
     IF sealed IS NULL THEN
-        RAISE EXCEPTION 'the topic was removed' USING ERRCODE = 'AN404';
+        RAISE EXCEPTION 'the topic was removed, or brought to another version' USING ERRCODE = 'AN404';
     END IF;
     -- All at once, where nothing speaks against any of them: what is done for each append on its own costs
     -- more than its rows. If one would be refused, or more has to be looked at, nothing is done here.
