@@ -10,38 +10,21 @@
 mod kept;
 mod servers;
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-    time::Duration,
-};
+use std::{fs, path::Path, process::Command, time::Duration};
 
 use annals::{
     ConfigurationStream, Error, EventStore, EventStoreConfig, NewEvent, Read, Result, TopicConfig,
 };
 use futures_util::future::join_all;
-use kept::{TOPICS, check_appends, check_indexes, contents, fill};
-use serde_json::{Value, json};
+use kept::{
+    TOPICS, check_appends, check_indexes, contents, expected, fill, fixtures, fixtures_with,
+};
+use serde_json::json;
 use servers::{binaries, postgres};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 /// What stands in a fixture for the schema in which the tables are.
 const SCHEMA: &str = "kept_schema";
-
-fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
-}
-
-fn versions() -> Vec<PathBuf> {
-    let found = fs::read_dir(fixtures()).unwrap();
-    let mut found: Vec<_> = found
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.join("store.sql").exists())
-        .collect();
-    found.sort();
-    found
-}
 
 fn config(url: &str) -> EventStoreConfig {
     let database = url.to_owned();
@@ -103,11 +86,10 @@ fn event() -> NewEvent {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn databases_of_every_version_are_read_and_go_on() {
-    let versions = versions();
+    let versions = fixtures_with("store.sql");
     assert!(versions.contains(&fixtures().join("postgres-2")));
     for fixture in versions {
-        let expected = fs::read(fixture.join("store.json")).unwrap();
-        let expected: Value = serde_json::from_slice(&expected).unwrap();
+        let expected = expected(&fixture.join("store.json"));
         let url = restored(&fixture).await;
         // Several find it as it was, at once.
         let stores = join_all((0..4).map(|_| open(&url))).await;

@@ -18,14 +18,12 @@ use std::{
 };
 
 use annals::{Append, ConfigurationStream, EventStore, EventStoreConfig, Result, TopicConfig};
-use kept::{TOPICS, check_appends, check_indexes, contents, event, fill};
+use kept::{
+    TOPICS, check_appends, check_indexes, contents, event, expected, fill, fixtures, fixtures_with,
+};
 use serde_json::Value;
 
 const STORES: [&str; 2] = ["closed", "crashed"];
-
-fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
-}
 
 async fn open(directory: &Path, write: bool) -> Result<EventStore> {
     let path = directory.display().to_string();
@@ -48,10 +46,8 @@ fn files_of(directory: &Path, ending: &str) -> Vec<PathBuf> {
     found
 }
 
-async fn check(version: &str, name: &str, without_indexes: bool) {
-    let fixture = fixtures().join(version);
-    let expected = fs::read(fixture.join(format!("{name}.json"))).unwrap();
-    let expected: Value = serde_json::from_slice(&expected).unwrap();
+async fn check(fixture: &Path, name: &str, without_indexes: bool) {
+    let expected = expected(&fixture.join(format!("{name}.json")));
     let directory = tempfile::tempdir().unwrap();
     loss::copy(&fixture.join(name), directory.path());
     let indexes = files_of(directory.path(), "idx");
@@ -73,32 +69,22 @@ async fn check(version: &str, name: &str, without_indexes: bool) {
     store.close().await.unwrap();
 }
 
-fn versions() -> Vec<String> {
-    let found = fs::read_dir(fixtures()).unwrap();
-    let mut found: Vec<_> = found
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .filter(|name| name.starts_with('v'))
-        .collect();
-    found.sort();
-    found
-}
-
 #[tokio::test]
 async fn stores_of_every_version_are_read_and_go_on() {
-    let versions = versions();
-    assert!(versions.contains(&"v1".to_owned()));
-    for version in &versions {
+    let versions = fixtures_with("closed");
+    assert!(versions.contains(&fixtures().join("v1")));
+    for fixture in &versions {
         for name in STORES {
-            check(version, name, false).await;
+            check(fixture, name, false).await;
         }
     }
 }
 
 #[tokio::test]
 async fn stores_of_every_version_are_read_without_their_index_files() {
-    for version in versions() {
+    for fixture in fixtures_with("closed") {
         for name in STORES {
-            check(&version, name, true).await;
+            check(&fixture, name, true).await;
         }
     }
 }
@@ -128,10 +114,8 @@ async fn index_files_that_are_made_anew_are_those_that_were_there() {
 /// What only the journal has is written to the segments again.
 #[tokio::test]
 async fn journals_of_every_version_are_replayed() {
-    for version in versions() {
-        let fixture = fixtures().join(version);
-        let expected = fs::read(fixture.join("journaled.json")).unwrap();
-        let expected: Value = serde_json::from_slice(&expected).unwrap();
+    for fixture in fixtures_with("closed") {
+        let expected = expected(&fixture.join("journaled.json"));
         let directory = tempfile::tempdir().unwrap();
         loss::copy(&fixture.join("journaled"), directory.path());
         assert!(

@@ -6,11 +6,37 @@
     reason = "no test program uses all of it"
 )]
 
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
 use annals::{Append, EventFilter, EventStore, NewEvent, Read, RecordedEvent, TopicStatus};
 use serde_json::{Value, json};
 
 /// The topics that a store has before it is filled.
 pub(crate) const TOPICS: [&str; 3] = ["old", "empty", "orders"];
+
+/// Where they are.
+pub(crate) fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
+}
+
+/// Those that have this part, by their names.
+pub(crate) fn fixtures_with(part: &str) -> Vec<PathBuf> {
+    let found = fs::read_dir(fixtures()).unwrap();
+    let mut found: Vec<_> = found
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.join(part).exists())
+        .collect();
+    found.sort();
+    found
+}
+
+/// What a store has to contain, by a file of its fixture.
+pub(crate) fn expected(path: &Path) -> Value {
+    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+}
 
 /// Bytes as text that shows every one of them.
 pub(crate) fn shown(bytes: &[u8]) -> String {

@@ -91,8 +91,13 @@ export class Page {
 
   /** Goes to a place as one who enters its address. */
   async go(place) {
-    await this.tab.goto(`${this.base}/${place}`);
-    await this.tab.waitForSelector('main h1, main .notice');
+    const url = `${this.base}/${place}`;
+    // Where only the fragment changes, what was shown before stays for a moment.
+    await this.tab.evaluate((to) => {
+      if (location.href !== to) document.querySelector('main > *')?.setAttribute('data-before', '');
+    }, url);
+    await this.tab.goto(url);
+    await this.tab.waitForSelector('main:not(:has([data-before])) :is(h1, .notice)');
   }
 
   /** Waits until the selector is there, and with this text if there is one. */
