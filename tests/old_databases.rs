@@ -13,7 +13,8 @@ mod servers;
 use std::{fs, path::Path, process::Command, time::Duration};
 
 use annals::{
-    ConfigurationStream, Error, EventStore, EventStoreConfig, NewEvent, Read, Result, TopicConfig,
+    AppendReceipt, ConfigurationStream, Error, EventStore, EventStoreConfig, NewEvent, Read,
+    Result, TopicConfig,
 };
 use futures_util::future::join_all;
 use kept::{
@@ -22,6 +23,7 @@ use kept::{
 use serde_json::json;
 use servers::{binaries, postgres};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use tokio::task::JoinHandle;
 
 /// What stands in a fixture for the schema in which the tables are.
 const SCHEMA: &str = "kept_schema";
@@ -261,11 +263,7 @@ async fn an_append_that_waits_while_another_build_upgrades_the_topic_is_not_writ
     .execute(&mut before)
     .await
     .unwrap();
-    let append = tokio::spawn({
-        let store = store.clone();
-        async move { store.append_events("t", event()).await }
-    });
-    wait_until_it_stands(&url).await;
+    let append = append_that_stands(&store, &url).await;
     run(
         &url,
         "UPDATE kept_schema.topics SET version = 99 WHERE name = 't'",
@@ -302,11 +300,14 @@ async fn a_topic_of_a_newer_version_is_not_purged() {
 const STANDS: &str =
     "FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%kept_schema%t_append%'";
 
-/// Waits until an append stands still on the server.
-async fn wait_until_it_stands(url: &str) {
+/// An append that stands still on the server.
+async fn append_that_stands(store: &EventStore, url: &str) -> JoinHandle<Result<AppendReceipt>> {
+    let store = store.clone();
+    let append = tokio::spawn(async move { store.append_events("t", event()).await });
     while number(url, &format!("SELECT count(*) {STANDS}")).await == 0 {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+    append
 }
 
 #[tokio::test]
@@ -320,11 +321,7 @@ async fn an_append_that_lost_its_connection_before_another_build_came_has_an_unk
         .execute(&mut before)
         .await
         .unwrap();
-    let append = tokio::spawn({
-        let store = store.clone();
-        async move { store.append_events("t", event()).await }
-    });
-    wait_until_it_stands(&url).await;
+    let append = append_that_stands(&store, &url).await;
     run(
         &url,
         "ALTER FUNCTION kept_schema.t_append RENAME TO t_append_of_another",

@@ -384,7 +384,8 @@ impl Core {
     }
 
     /// Stops what runs beside the calls, and waits until it asks for nothing any more: merging can be
-    /// stopped anywhere. What is on its way to the store may still be done there. What merges the log is stopped first, since it starts what merges segments.
+    /// stopped anywhere. What is on its way to the store may still be done there. What merges the log is
+    /// stopped first, since it starts what merges segments.
     pub(super) async fn stop(&self) {
         for task in [&self.compaction, &self.merge] {
             let running = task.lock().take();

@@ -232,15 +232,8 @@ pub(super) async fn remove(
         .execute(&mut *connection)
         .await?;
     if let (Some(row), Some(table)) = (&row, table) {
-        let version: i32 = row.try_get(2)?;
-        if version > upgrade::VERSION {
-            return Err(Failure::new(
-                Kind::Refused,
-                format!(
-                    "the topic has version {version}, and this build knows up to {}; use a newer one",
-                    upgrade::VERSION
-                ),
-            ));
+        if let Some(reason) = upgrade::too_new(row.try_get(2)?) {
+            return Err(Failure::new(Kind::Refused, format!("the topic {reason}")));
         }
         let names = TopicNames::new(catalog, storage, row.try_get(0)?, table);
         upgrade::drop_all(connection, catalog, &names).await?;

@@ -107,13 +107,13 @@ impl TopicNames {
             table: table.to_owned(),
         };
         names.events = names.named("");
-        names.tags = names.named("_tags");
+        names.tags = names.named("tags");
         names
     }
 
     /// The function of the topic that is called so.
     pub(super) fn function(&self, name: &str) -> String {
-        self.named(&format!("_{name}"))
+        self.named(name)
     }
 
     /// What a function is called in the server's own tables, or the table of tags; that of the events
@@ -128,9 +128,8 @@ impl TopicNames {
         format!("table {}", self.events)
     }
 
-    fn named(&self, suffix: &str) -> String {
-        let name = format!("{}{suffix}", self.table);
-        format!("{}.{}", self.schema, quoted(&name))
+    fn named(&self, name: &str) -> String {
+        format!("{}.{}", self.schema, quoted(&self.bare(name)))
     }
 
     /// What stands for a `@name@` in a template.

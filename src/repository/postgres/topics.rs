@@ -45,15 +45,10 @@ impl Topics {
         let found = found.ok_or_else(|| Error::TopicNotFound {
             topic: placement.topic.to_string(),
         })?;
-        if found.version > upgrade::VERSION {
+        if let Some(reason) = upgrade::too_new(found.version) {
             return Err(Error::InvalidConfig {
                 key: format!("topic {}", placement.topic),
-                reason: format!(
-                    "its {} has version {}, and this build knows up to {}; use a newer one",
-                    found.names.place(),
-                    found.version,
-                    upgrade::VERSION
-                ),
+                reason: format!("its {} {reason}", found.names.place()),
             });
         }
         let mut open = self.open.lock();
@@ -104,9 +99,12 @@ impl Topics {
             return done;
         };
         let place = found.names.place();
-        let own = found.version == upgrade::VERSION;
-        let whole = upgrade::is_whole(&self.shared, &found.names).await;
-        if own && !whole.map_err(failed)? {
+        // What belongs to another version is not known.
+        let whole = found.version != upgrade::VERSION
+            || upgrade::is_whole(&self.shared, &found.names)
+                .await
+                .map_err(failed)?;
+        if !whole {
             let reason =
                 "the table of topics has it, and its tables and functions are not all there";
             return Err(Error::Corruption {

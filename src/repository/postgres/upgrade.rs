@@ -26,6 +26,13 @@ const STEPS: [&str; 1] = [
 /// The version of the topics that this build makes and works with.
 pub(super) const VERSION: i32 = 1 + STEPS.len() as i32;
 
+/// Why this build does not touch a topic of a version, if it is newer.
+pub(super) fn too_new(version: i32) -> Option<String> {
+    (version > VERSION).then(|| {
+        format!("has version {version}, and this build knows up to {VERSION}; use a newer one")
+    })
+}
+
 /// Makes the tables and functions of a topic.
 pub(super) async fn make(connection: &mut PgConnection, names: &TopicNames) -> Result<(), Failure> {
     let statements = format!("{};{}", names.fill(TABLES), names.fill(FUNCTIONS));
